@@ -1,0 +1,138 @@
+//! Extractors for what the client sent in an event.
+
+use std::fmt;
+use std::ops::Deref;
+
+use serde::de::DeserializeOwned;
+use sockeye_proto::socket::Payload;
+
+use super::{FromEvent, Mismatch, MismatchKind};
+use crate::ack::AckSender;
+use crate::handler::Call;
+
+/// The first argument of the event, read as a `T`; further arguments are ignored.
+///
+/// `T` is anything serde can read, binary included wherever it sits inside ([`bytes::Bytes`], or `Vec<u8>` through
+/// `serde_bytes`). [`serde_json::Value`] takes whatever comes.
+///
+/// ```
+/// use sockeye::{Data, Socket};
+///
+/// async fn say(socket: Socket, Data(text): Data<String>) {
+///     socket.broadcast().emit("said", &text).ok();
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Data<T>(pub T);
+
+impl<T> Deref for Data<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> FromEvent for Data<T> {
+    fn from_event(call: &mut Call<'_>) -> Result<Self, Mismatch> {
+        first(call).map(Data)
+    }
+}
+
+/// Reads the first argument as a `T`. For `#[derive(Event)]`, which makes the type itself an extractor.
+#[doc(hidden)]
+pub fn first<T: DeserializeOwned>(call: &Call<'_>) -> Result<T, Mismatch> {
+    match call.data().first::<T>() {
+        Ok(Some(value)) => Ok(value),
+        Ok(None) => Err(Mismatch::new::<T>(MismatchKind::NoArgument)),
+        Err(error) => Err(Mismatch::payload::<T>(&error)),
+    }
+}
+
+/// All arguments of the event, read as the tuple `T`; further arguments than the tuple has are ignored, missing ones
+/// are a mismatch (make the last ones `Option` to allow it).
+///
+/// ```
+/// use sockeye::Args;
+///
+/// async fn mv(Args((piece, to)): Args<(String, u8)>) {
+///     println!("{piece} to {to}");
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Args<T>(pub T);
+
+impl<T> Deref for Args<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> FromEvent for Args<T> {
+    fn from_event(call: &mut Call<'_>) -> Result<Self, Mismatch> {
+        call.data().args::<T>().map(Args).map_err(|error| Mismatch::payload::<T>(&error))
+    }
+}
+
+/// The arguments as they came: the JSON text of the array, and the attachments its placeholders count.
+///
+/// To look later, to store, or to pass on without reading.
+#[derive(Clone)]
+pub struct RawArgs(pub Payload);
+
+impl RawArgs {
+    /// The payload, to pass on.
+    pub fn into_payload(self) -> Payload {
+        self.0
+    }
+}
+
+impl Deref for RawArgs {
+    type Target = Payload;
+    fn deref(&self) -> &Payload {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RawArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RawArgs(…)")
+    }
+}
+
+impl FromEvent for RawArgs {
+    fn from_event(call: &mut Call<'_>) -> Result<Self, Mismatch> {
+        Ok(RawArgs(call.data().to_payload()))
+    }
+}
+
+/// The event's name. Useful where one function hears many events.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventName(pub String);
+
+impl Deref for EventName {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromEvent for EventName {
+    fn from_event(call: &mut Call<'_>) -> Result<Self, Mismatch> {
+        Ok(EventName(call.name().to_owned()))
+    }
+}
+
+/// Takes over the duty to answer: the handler's return value then answers nothing. A mismatch where the client
+/// awaits no answer; `Option<AckSender>` allows that.
+impl FromEvent for AckSender {
+    fn from_event(call: &mut Call<'_>) -> Result<Self, Mismatch> {
+        call.take_ack().ok_or_else(|| Mismatch::new::<AckSender>(MismatchKind::NoAck))
+    }
+}
