@@ -1,1 +1,45 @@
-//! sockeye-macros
+//! `#[derive(Event)]` and `#[handler]` of the crate `sockeye`, which re-exports and documents them.
+//!
+//! Nothing here knows what an event or a handler *is*: the generated code names the traits of `sockeye` and leaves
+//! every decision to the compiler. The only knowledge kept here is which event names are reserved.
+
+use proc_macro::TokenStream;
+
+mod event;
+mod handler;
+
+/// Makes a type a typed event: it implements `sockeye::Event`, and is an argument of event handlers wherever it also
+/// implements `serde::Deserialize`.
+///
+/// ```ignore
+/// #[derive(Serialize, Deserialize, Event)]
+/// #[event(name = "say", ack = u64)]
+/// struct Say { text: String }
+/// ```
+///
+/// * `name = "…"`: the event's name. Default: the type's name in snake_case (`UserJoined` is `user_joined`).
+/// * `ack = Type`: what the other side answers. Default: `()`.
+///
+/// The value travels as the event's only argument. A unit struct (`struct Ping;`) is heard whatever the arguments
+/// are.
+#[proc_macro_derive(Event, attributes(event))]
+pub fn derive_event(input: TokenStream) -> TokenStream {
+    event::derive(input.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Makes the compiler name the argument or result for which a function is not a handler.
+///
+/// Without it, `.on("say", say)` says only that `say` is no handler. The function itself is left as it is; put the
+/// attribute there for good or only while looking.
+///
+/// ```ignore
+/// #[sockeye::handler]
+/// async fn say(socket: Socket, Data(text): Data<String>) -> Ack<usize> { … }
+/// ```
+///
+/// `#[handler(connect)]` checks an `on_connect` handler or a connect middleware, `#[handler(disconnect)]` an
+/// `on_disconnect` or `on_disconnecting` handler.
+#[proc_macro_attribute]
+pub fn handler(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    handler::check(attribute.into(), item.into()).into()
+}
