@@ -1,1 +1,42 @@
-//! sockeye-engine
+//! The wires: HTTP, sockets, tasks and timers under a Socket.IO server.
+//!
+//! An [`Engine`] takes HTTP requests (or raw streams) and makes [`Session`]s of them. An [`Application`] is told
+//! of each and keeps a [`Link`] for it, which hears the messages in order. Everything that goes out is put in the
+//! session's outbox through its handle, from any thread.
+//!
+//! One task owns one session across its transports: it reads, keeps time, and calls the link. The rules of the
+//! protocol are in `sockeye-proto`; what waits, is here. The engine never knows a room, the meaning of a
+//! namespace, or the name of an event.
+
+mod application;
+mod body;
+mod config;
+mod cookie;
+mod cors;
+mod engine;
+mod handshake;
+mod limits;
+mod outbox;
+mod peer;
+mod reason;
+mod refused;
+mod session;
+mod stats;
+
+pub use application::{Application, Flow, Incoming, Link};
+pub use body::Body;
+pub use config::{
+    AllowRequest, ClientIp, Config, ConfigError, Files, GenerateId, HeadersHook, HookFuture, HttpCompression, Initial,
+};
+pub use cookie::{Cookie, SameSite};
+pub use cors::{Cors, Origins};
+pub use engine::Engine;
+pub use handshake::Handshake;
+pub use peer::Peer;
+pub use reason::Reason;
+pub use refused::{Cause, Refused};
+pub use session::{SendError, Session, turn};
+pub use stats::Stats;
+
+pub use sockeye_proto::engine::{Message, Protocol, Transport};
+pub use sockeye_proto::websocket::deflate::Options as DeflateOptions;
