@@ -225,7 +225,9 @@ impl Config {
 
     /// Finds contradictions. [`Engine::new`](crate::Engine::new) calls this.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if !self.path.starts_with('/') || self.path.bytes().any(|b| !b.is_ascii_graphic() || b"?#\"<>\\".contains(&b)) {
+        if !self.path.starts_with('/')
+            || self.path.bytes().any(|b| !b.is_ascii_graphic() || b"?#\"<>\\".contains(&b))
+        {
             return Err(ConfigError::BadPath(self.path.clone()));
         }
         if self.transports.is_empty() {
@@ -260,6 +262,9 @@ impl Config {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config").field("path", &self.path).field("transports", &self.transports).finish_non_exhaustive()
+        f.debug_struct("Config")
+            .field("path", &self.path)
+            .field("transports", &self.transports)
+            .finish_non_exhaustive()
     }
 }

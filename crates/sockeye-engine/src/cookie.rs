@@ -70,7 +70,8 @@ impl Cookie {
         if self.path.as_ref().is_some_and(|p| !p.starts_with('/') || !p.bytes().all(attribute)) {
             return Err(ConfigError::BadCookie("path"));
         }
-        if self.domain.as_ref().is_some_and(|d| d.is_empty() || !d.bytes().all(|b| attribute(b) && b != b' ')) {
+        if self.domain.as_ref().is_some_and(|d| d.is_empty() || !d.bytes().all(|b| attribute(b) && b != b' '))
+        {
             return Err(ConfigError::BadCookie("domain"));
         }
         let insecure = self.secure != Some(true);

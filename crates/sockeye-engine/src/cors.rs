@@ -230,9 +230,13 @@ mod tests {
     #[test]
     fn origins_are_compared_whole() {
         let good = Origins::list(["https://good.example", "http://localhost:3000", "http://[::1]:80"]);
-        for yes in
-            ["https://good.example", "HTTPS://GOOD.example", "https://good.example:443", "http://localhost:3000", "http://[::1]"]
-        {
+        for yes in [
+            "https://good.example",
+            "HTTPS://GOOD.example",
+            "https://good.example:443",
+            "http://localhost:3000",
+            "http://[::1]",
+        ] {
             assert!(good.contains(yes), "{yes}");
         }
         for no in [

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
 use http::request::Parts;
+use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{Application, Body, Config, ConfigError, Peer, Stats};
@@ -12,10 +12,15 @@ use crate::{Application, Body, Config, ConfigError, Peer, Stats};
 /// An Engine.IO server: takes requests from any HTTP host and keeps the sessions. Cheap to clone.
 pub struct Engine<A: Application>(Arc<Inner<A>>);
 
-struct Inner<A> { application: A, config: Config }
+struct Inner<A> {
+    application: A,
+    config: Config,
+}
 
 impl<A: Application> Clone for Engine<A> {
-    fn clone(&self) -> Self { Engine(self.0.clone()) }
+    fn clone(&self) -> Self {
+        Engine(self.0.clone())
+    }
 }
 
 impl<A: Application> Engine<A> {
@@ -26,13 +31,20 @@ impl<A: Application> Engine<A> {
     }
 
     /// The application it was made with.
-    pub fn application(&self) -> &A { &self.0.application }
+    pub fn application(&self) -> &A {
+        &self.0.application
+    }
 
     /// The settings it was made with.
-    pub fn config(&self) -> &Config { &self.0.config }
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
 
     /// Whether requests for this path (without the query) are this engine's.
-    pub fn wants(&self, path: &str) -> bool { let _ = path; todo!() }
+    pub fn wants(&self, path: &str) -> bool {
+        let _ = path;
+        todo!()
+    }
 
     /// Answers a request for this engine's path. Polls are held until there is something to say, so run it
     /// concurrently with other requests. Dropping the future means that the client has gone away.
@@ -61,8 +73,13 @@ impl<A: Application> Engine<A> {
     /// Goes down in order: new handshakes get 503, every session is closed after its outbox has been sent
     /// (WebSocket close 1001, polls `1`), and what is left after `deadline` is cut. Returns when every task of
     /// this engine is gone.
-    pub async fn drain(&self, deadline: Duration) { let _ = deadline; todo!() }
+    pub async fn drain(&self, deadline: Duration) {
+        let _ = deadline;
+        todo!()
+    }
 
     /// A snapshot of the counters.
-    pub fn stats(&self) -> Stats { todo!() }
+    pub fn stats(&self) -> Stats {
+        todo!()
+    }
 }

@@ -32,7 +32,8 @@ impl Handshake {
         // Heads over 16 KiB never get here through our own door; other hosts may allow more. What does not
         // fit the length fields is left out rather than cut in the middle.
         let path = if path.len() > usize::from(u16::MAX) { "/" } else { path };
-        let fits = |name: &HeaderName, value: &HeaderValue| name.as_str().len() < 256 && value.len() < 1 << 16;
+        let fits =
+            |name: &HeaderName, value: &HeaderValue| name.as_str().len() < 256 && value.len() < 1 << 16;
         let headers = || parts.headers.iter().filter(|(name, value)| fits(name, value));
         let length = headers().map(|(name, value)| 3 + name.as_str().len() + value.len()).sum::<usize>();
         let mut head = Vec::with_capacity(path.len() + length);
@@ -139,7 +140,10 @@ impl Handshake {
 
 impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handshake").field("remote", &self.remote).field("secure", &self.secure).finish_non_exhaustive()
+        f.debug_struct("Handshake")
+            .field("remote", &self.remote)
+            .field("secure", &self.secure)
+            .finish_non_exhaustive()
     }
 }
 

@@ -7,6 +7,7 @@
 //! One task owns one session across its transports: it reads, keeps time, and calls the link. The rules of the
 //! protocol are in `sockeye-proto`; what waits, is here. The engine never knows a room, the meaning of a
 //! namespace, or the name of an event.
+#![allow(dead_code)] // until the first landing is filled
 
 mod application;
 mod body;
@@ -20,13 +21,15 @@ mod outbox;
 mod peer;
 mod reason;
 mod refused;
+mod serve;
 mod session;
 mod stats;
 
 pub use application::{Application, Flow, Incoming, Link};
 pub use body::Body;
 pub use config::{
-    AllowRequest, ClientIp, Config, ConfigError, Files, GenerateId, HeadersHook, HookFuture, HttpCompression, Initial,
+    AllowRequest, ClientIp, Config, ConfigError, Files, GenerateId, HeadersHook, HookFuture, HttpCompression,
+    Initial,
 };
 pub use cookie::{Cookie, SameSite};
 pub use cors::{Cors, Origins};
@@ -35,6 +38,7 @@ pub use handshake::Handshake;
 pub use peer::Peer;
 pub use reason::Reason;
 pub use refused::{Cause, Refused};
+pub use serve::{Listener, ServeOptions, serve};
 pub use session::{SendError, Session, turn};
 pub use stats::Stats;
 

@@ -41,7 +41,8 @@ impl Addresses {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if table.len() > REMEMBERED {
-            let full = |one: &Address| one.bucket.as_ref().is_none_or(|b| b.level(now, config) >= burst(config));
+            let full =
+                |one: &Address| one.bucket.as_ref().is_none_or(|b| b.level(now, config) >= burst(config));
             table.retain(|_, one| one.sessions > 0 || !full(one));
         }
         let address = table.entry(ip).or_default();
@@ -101,7 +102,9 @@ pub(crate) fn counted(ip: Option<IpAddr>, config: &Config) -> Option<IpAddr> {
     let ip = ip?.to_canonical();
     let shared = match ip {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified(),
+        IpAddr::V6(v6) => {
+            v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified()
+        }
     };
     if shared && config.client_ip.is_none() {
         return None;
@@ -141,7 +144,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn sessions_are_counted_until_they_settle_and_until_they_go() {
-        let config = Config { max_unsettled_per_ip: 1, max_sessions_per_ip: Some(2), handshake_rate: None, ..Config::default() };
+        let config = Config {
+            max_unsettled_per_ip: 1,
+            max_sessions_per_ip: Some(2),
+            handshake_rate: None,
+            ..Config::default()
+        };
         let addresses = Addresses::default();
         let one = ip("203.0.113.1");
         assert_eq!(addresses.admit(one, &config), Ok(()));

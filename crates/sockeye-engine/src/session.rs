@@ -128,7 +128,10 @@ impl Eq for Session {}
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("transport", &self.transport()).field("open", &self.is_open()).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("transport", &self.transport())
+            .field("open", &self.is_open())
+            .finish_non_exhaustive()
     }
 }
 
