@@ -15,6 +15,7 @@
     )
 )]
 
+pub mod broadcast;
 pub mod engine;
 pub mod socket;
 pub mod websocket;

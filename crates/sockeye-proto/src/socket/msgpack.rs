@@ -1,0 +1,1 @@
+//! MessagePack packets, translated from and to the internal form.
