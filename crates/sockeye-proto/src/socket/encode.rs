@@ -127,7 +127,12 @@ pub fn encode_ack(
 ///
 /// # Errors
 /// Only a [custom parser](Dialect::Custom) refuses a packet.
-pub fn connected(namespace: &str, sid: &str, pid: Option<&str>, dialect: &Dialect) -> Result<Encoded, EncodeError> {
+pub fn connected(
+    namespace: &str,
+    sid: &str,
+    pid: Option<&str>,
+    dialect: &Dialect,
+) -> Result<Encoded, EncodeError> {
     todo!("{namespace}{sid}{pid:?}{dialect:?}")
 }
 

@@ -134,12 +134,10 @@ pub(super) fn without_lone_surrogates(text: &str) -> String {
         out.push_str(plain);
         let bytes = escape.as_bytes();
         let length = match unit(bytes) {
-            Some((high, tail)) if is_high(high) => {
-                match tail.strip_prefix(b"\\").and_then(unit_of_pair) {
-                    Some(_) => Some(11),
-                    None => None,
-                }
-            }
+            Some((high, tail)) if is_high(high) => match tail.strip_prefix(b"\\").and_then(unit_of_pair) {
+                Some(_) => Some(11),
+                None => None,
+            },
             Some((low, _)) if is_low(low) => None,
             Some(_) => Some(5),
             // `\"` and `\\` must be passed over whole: their second byte is not the start of anything.
@@ -540,9 +538,34 @@ mod tests {
 
     #[test]
     fn accepts_what_serde_json_accepts_and_nothing_else() {
-        let good = ["0", "-0", "1.5e+7", "1E2", "\"\\u00e9\\n\"", "[]", "{}", " [ 1 , {\"a\" : [ ] } ] ", "true"];
-        let bad = ["", "01", "-", "1.", "1e", ".5", "+1", "\"", "\"\\x\"", "\"\\u12\"", "[1,]", "{\"a\"}", "{,}",
-            "{\"a\":1,}", "[", "]", "{\"a\":1", "nul", "NaN", "\"\n\"", "1 2", "[1}", "{1:2}", "\u{feff}1"];
+        let good =
+            ["0", "-0", "1.5e+7", "1E2", "\"\\u00e9\\n\"", "[]", "{}", " [ 1 , {\"a\" : [ ] } ] ", "true"];
+        let bad = [
+            "",
+            "01",
+            "-",
+            "1.",
+            "1e",
+            ".5",
+            "+1",
+            "\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "[1,]",
+            "{\"a\"}",
+            "{,}",
+            "{\"a\":1,}",
+            "[",
+            "]",
+            "{\"a\":1",
+            "nul",
+            "NaN",
+            "\"\n\"",
+            "1 2",
+            "[1}",
+            "{1:2}",
+            "\u{feff}1",
+        ];
         for text in good {
             assert!(serde_json::from_str::<serde_json::Value>(text).is_ok());
             assert!(value(text, 8).is_ok(), "{text}");
@@ -574,7 +597,10 @@ mod tests {
 
     #[test]
     fn placeholders_in_any_spelling() {
-        let found = array(r#"["x", { "num" : 1 , "\u005fplaceholder" : true },[{"_placeholder":true,"num":0}]]"#, wanted(2));
+        let found = array(
+            r#"["x", { "num" : 1 , "\u005fplaceholder" : true },[{"_placeholder":true,"num":0}]]"#,
+            wanted(2),
+        );
         let nums: Vec<_> = found.unwrap().placeholders.iter().map(|found| found.num).collect();
         assert_eq!(nums, [1, 0]);
     }

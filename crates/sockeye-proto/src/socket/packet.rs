@@ -60,14 +60,10 @@ impl Packet<'_> {
     /// The same packet, borrowed from nothing. Copies the text if it was borrowed; attachments are shared.
     pub fn into_owned(self) -> Packet<'static> {
         let body = match self.body {
-            Body::Connect { auth, query } => {
-                Body::Connect { auth: auth.map(owned), query: query.map(owned) }
-            }
+            Body::Connect { auth, query } => Body::Connect { auth: auth.map(owned), query: query.map(owned) },
             Body::InvalidNamespace => Body::InvalidNamespace,
             Body::Disconnect => Body::Disconnect,
-            Body::Event { id, name, args } => {
-                Body::Event { id, name: owned(name), args: args.into_owned() }
-            }
+            Body::Event { id, name, args } => Body::Event { id, name: owned(name), args: args.into_owned() },
             Body::Ack { id, args } => Body::Ack { id, args: args.into_owned() },
             Body::ConnectError(data) => Body::ConnectError(data.map(owned)),
         };

@@ -1,9 +1,12 @@
 //! Arguments on their way out: encoded once, into the one internal form.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Arguments, EncodeError};
+use super::json::{self, Placeholder};
+use super::{Arguments, EncodeError, write};
 
 /// The arguments of an event or an acknowledgement, ready for every dialect.
 ///
@@ -23,7 +26,7 @@ impl Payload {
     /// # Errors
     /// When the name is reserved or the arguments cannot be written; see [`EncodeError`].
     pub fn event(name: &str, args: &(impl Serialize + ?Sized)) -> Result<Payload, EncodeError> {
-        todo!("{name} {}", std::any::type_name_of_val(args))
+        Payload::write(Some(name), args)
     }
 
     /// An acknowledgement: the arguments alone, counted as in [`Payload::event`].
@@ -31,7 +34,7 @@ impl Payload {
     /// # Errors
     /// When the arguments cannot be written; see [`EncodeError`].
     pub fn args(args: &(impl Serialize + ?Sized)) -> Result<Payload, EncodeError> {
-        todo!("{}", std::any::type_name_of_val(args))
+        Payload::write(None, args)
     }
 
     /// From parts that came from elsewhere, such as another node: checks the text as if a peer had sent it,
@@ -40,14 +43,33 @@ impl Payload {
     ///
     /// # Errors
     /// When the text is not an array in JSON, or its placeholders do not match the attachments.
-    pub fn from_parts(text: String, attachments: Vec<Bytes>, event: bool) -> Result<Payload, super::Violation> {
-        todo!("{text} {} {event}", attachments.len())
+    pub fn from_parts(
+        text: String,
+        attachments: Vec<Bytes>,
+        event: bool,
+    ) -> Result<Payload, super::Violation> {
+        // Whatever the length of the text, its nesting must stay within what JavaScript peers can walk through.
+        const DEPTH: usize = 128;
+        let wanted =
+            json::Wanted { name: event.then_some(usize::MAX), attachments: attachments.len(), depth: DEPTH };
+        let array = json::array(&text, wanted)?;
+        let text = canonical_text(&array);
+        let attachments = in_order(&array.placeholders, attachments);
+        Ok(Payload { text, attachments })
     }
 
     /// The same with one more argument at the end: the offset that connection state recovery appends.
     #[must_use]
     pub fn with_offset(&self, offset: &str) -> Payload {
-        todo!("{offset}")
+        let mut text = String::with_capacity(self.text.len().saturating_add(offset.len()).saturating_add(3));
+        text.push_str(self.text.strip_suffix(']').unwrap_or(&self.text));
+        if !text.trim_ascii_end().ends_with('[') {
+            text.push(',');
+        }
+        // A string is always JSON.
+        text.push_str(&serde_json::to_string(offset).unwrap_or_default());
+        text.push(']');
+        Payload { text, attachments: self.attachments.clone() }
     }
 
     /// The JSON text of the whole array.
@@ -65,18 +87,72 @@ impl Payload {
         self.attachments.iter().fold(self.text.len(), |sum, bytes| sum.saturating_add(bytes.len()))
     }
 
-    /// The arguments of an event, for reading: what `Payload::event` was given.
-    pub fn event_arguments(&self) -> Arguments<'_> {
-        todo!()
+    /// The name of the event, if this is one.
+    pub fn name(&self) -> Option<Cow<'_, str>> {
+        self.scan(true).map(|array| array.name)
     }
 
-    /// The arguments of an acknowledgement, for reading: what `Payload::args` was given.
+    /// The arguments of an event, for reading: what `Payload::event` was given. Walks through the text.
+    pub fn event_arguments(&self) -> Arguments<'_> {
+        self.arguments(true)
+    }
+
+    /// The arguments of an acknowledgement, for reading: what `Payload::args` was given. Walks through the text.
     pub fn ack_arguments(&self) -> Arguments<'_> {
-        todo!()
+        self.arguments(false)
+    }
+
+    fn arguments(&self, event: bool) -> Arguments<'_> {
+        let (start, surrogates) =
+            self.scan(event).map_or((self.text.len(), false), |array| (array.start, array.surrogates));
+        let attachments = Cow::Borrowed(self.attachments.as_slice());
+        Arguments::new(Cow::Borrowed(&self.text), start, event, surrogates, attachments)
+    }
+
+    fn scan(&self, event: bool) -> Option<json::Array<'_>> {
+        let wanted = json::Wanted {
+            name: event.then_some(usize::MAX),
+            attachments: self.attachments.len(),
+            depth: usize::MAX,
+        };
+        json::array(&self.text, wanted).ok()
+    }
+
+    fn write(name: Option<&str>, args: &(impl Serialize + ?Sized)) -> Result<Payload, EncodeError> {
+        let mut text = Vec::with_capacity(64);
+        let attachments = write::array(&mut text, name, args, false)?;
+        let text = String::from_utf8(text).map_err(|error| EncodeError::Serialize(error.to_string()))?;
+        Ok(Payload { text, attachments })
     }
 
     /// For parts that are known to be in the internal form.
     pub(super) fn trusted(text: String, attachments: Vec<Bytes>) -> Payload {
         Payload { text, attachments }
     }
+}
+
+/// The text of an array with its placeholders in the one spelling that the rest of this module looks for, and
+/// numbered in the order in which they appear. Everything else stays as it was.
+pub(super) fn canonical_text(array: &json::Array<'_>) -> String {
+    let mut text = String::with_capacity(array.text.len());
+    let mut copied = 0;
+    for (num, placeholder) in array.placeholders.iter().enumerate() {
+        text.push_str(array.text.get(copied..placeholder.start).unwrap_or(""));
+        push_placeholder(&mut text, num);
+        copied = placeholder.end;
+    }
+    text.push_str(array.text.get(copied..).unwrap_or(""));
+    text
+}
+
+/// Attachments as they were numbered by the sender, in the order in which their placeholders appear.
+pub(super) fn in_order(placeholders: &[Placeholder], attachments: Vec<Bytes>) -> Vec<Bytes> {
+    placeholders.iter().filter_map(|placeholder| attachments.get(placeholder.num).cloned()).collect()
+}
+
+/// `{"_placeholder":true,"num":…}`.
+pub(super) fn push_placeholder(text: &mut String, num: usize) {
+    text.push_str(write::PLACEHOLDER);
+    text.push_str(itoa::Buffer::new().format(num));
+    text.push('}');
 }
