@@ -41,7 +41,7 @@
 
 use core::time::Duration;
 
-use super::{Data, Kind, Packet, Protocol, Transport};
+use super::{Kind, Packet, Protocol, Transport};
 
 /// How long an orderly close waits for its last word to be fetched.
 ///
@@ -374,53 +374,107 @@ impl Session {
     /// A GET with this session's `sid` has come.
     pub fn handle_poll(&mut self, now: Duration) -> Admission {
         let _ = now;
-        todo!()
+        if self.is_closed() {
+            return Admission::Gone;
+        }
+        let unfetched = self.todo.answer.is_some();
+        let (slots, probed) = match &mut self.transports {
+            Transports::Polling(slots) => (slots, false),
+            Transports::Probing { slots, stage, .. } => (slots, *stage == Stage::Probed),
+            Transports::Leaving | Transports::WebSocket => return Admission::Mismatch,
+        };
+        if slots.poll || unfetched {
+            self.finish(Reason::TransportError(Fault::PollOverlap));
+            return Admission::Overlap;
+        }
+        if matches!(self.life, Life::Closing { drained: true, .. }) {
+            self.todo.answer = Some(PollAnswer::NoopClose);
+            self.finish(Reason::ForcedClose);
+            return Admission::Held;
+        }
+        slots.poll = true;
+        // The client may complete its upgrade only when no poll of its is under way. So while a probe is open no poll
+        // is kept, neither the one that was waiting nor any that follows: the client may have sent the next before
+        // our `3probe` reached it, and would hang in it until the next heartbeat.
+        if probed || !slots.owed.is_empty() {
+            self.answer_poll();
+        }
+        Admission::Held
     }
 
     /// The connection of the GET that is held was lost before it was answered.
     pub fn handle_poll_lost(&mut self, now: Duration) {
         let _ = now;
-        todo!()
+        if let Some(slots) = self.slots()
+            && slots.poll
+        {
+            slots.poll = false;
+            self.finish(Reason::TransportError(Fault::PollLost));
+        }
     }
 
     /// An answer that carried application messages did not get through. The session ends: messages do not vanish
     /// silently. (An answer without messages that is lost needs no report.)
     pub fn handle_messages_lost(&mut self, now: Duration) {
         let _ = now;
-        todo!()
+        self.finish(Reason::TransportError(Fault::Write));
     }
 
     /// A POST with this session's `sid` has come; its body has yet to be read.
     pub fn handle_post(&mut self, now: Duration) -> Admission {
         let _ = now;
-        todo!()
+        if self.is_closed() {
+            return Admission::Gone;
+        }
+        match self.slots() {
+            None => Admission::Mismatch,
+            Some(slots) if slots.post => {
+                self.finish(Reason::TransportError(Fault::PostOverlap));
+                Admission::Overlap
+            }
+            Some(slots) => {
+                slots.post = true;
+                Admission::Held
+            }
+        }
     }
 
     /// Every packet of the POST's body was shown to [`Session::handle_packet`], or the first bad one to
     /// [`Session::handle_undecodable`]: it may be answered.
     pub fn handle_post_done(&mut self, now: Duration) {
         let _ = now;
-        todo!()
+        if self.release_post() {
+            self.todo.set(Todo::ANSWER_POST);
+        }
     }
 
     /// The driver has answered the POST itself (413: too big), nothing of it was used, and the session lives on.
     pub fn handle_post_refused(&mut self, now: Duration) {
         let _ = now;
-        todo!()
+        self.release_post();
     }
 
     /// The POST cannot be used and the session ends of it: its connection broke off ([`Fault::PostLost`]), or it is
     /// of a kind that is not allowed ([`Fault::InvalidContent`]; the driver answers 400). No output about the POST
     /// follows.
     pub fn handle_post_failed(&mut self, fault: Fault, now: Duration) {
-        let _ = (fault, now);
-        todo!()
+        let _ = now;
+        if self.release_post() {
+            self.finish(Reason::TransportError(fault));
+        }
     }
 
     /// A WebSocket with this session's `sid` has come, and wants to take over.
     pub fn handle_candidate(&mut self, now: Duration) -> Admission {
-        let _ = now;
-        todo!()
+        match (&self.life, &self.transports) {
+            (Life::Closed, _) => Admission::Gone,
+            (Life::Open(_), Transports::Polling(slots)) => {
+                let give_up_at = after(now, self.upgrade_timeout);
+                self.transports = Transports::Probing { slots: *slots, stage: Stage::Attached, give_up_at };
+                Admission::Held
+            }
+            _ => Admission::Overlap,
+        }
     }
 
     // ---- packets ------------------------------------------------------------------------------------------------
@@ -428,16 +482,25 @@ impl Session {
     /// A packet has come on this lane.
     #[inline]
     pub fn handle_packet(&mut self, lane: Lane, packet: &Packet<'_>, now: Duration) -> Received {
-        let _ = (lane, packet, now);
-        todo!()
+        // What nearly every call is: a message on a settled WebSocket, with no pong due.
+        if let (Lane::WebSocket, Kind::Message, Transports::WebSocket, Life::Open(Heart::Resting { .. })) =
+            (lane, packet.kind, &self.transports, &self.life)
+        {
+            return Received::Deliver;
+        }
+        self.sort_packet(lane, packet, now)
     }
 
     /// Something has come on this lane that is no packet.
     ///
     /// On a POST and on the session's WebSocket this ends the session (`parse error`); on a candidate, the candidate.
     pub fn handle_undecodable(&mut self, lane: Lane, now: Duration) {
-        let _ = (lane, now);
-        todo!()
+        let _ = now;
+        match self.use_of(lane) {
+            Use::Session => self.finish_from(lane, Reason::ParseError),
+            Use::Probe => self.drop_candidate(),
+            Use::None => {}
+        }
     }
 
     /// A WebSocket is gone: closed by the peer (`None`), or for a fault. The driver has closed its side; no output
@@ -445,8 +508,18 @@ impl Session {
     ///
     /// On the candidate's lane this ends the probe and nothing else.
     pub fn handle_websocket_lost(&mut self, lane: Lane, fault: Option<Fault>, now: Duration) {
-        let _ = (lane, fault, now);
-        todo!()
+        let _ = now;
+        match self.use_of(lane) {
+            Use::Session if lane == Lane::WebSocket => {
+                self.finish(fault.map_or(Reason::TransportClose, Reason::TransportError));
+                self.todo.clear(Todo::CLOSE_WEBSOCKET);
+            }
+            Use::Probe => {
+                self.drop_candidate();
+                self.todo.clear(Todo::CLOSE_CANDIDATE);
+            }
+            Use::Session | Use::None => {}
+        }
     }
 
     // ---- time ---------------------------------------------------------------------------------------------------
@@ -455,22 +528,48 @@ impl Session {
     ///
     /// If input is waiting as well, feed it first: a packet that came in time must count.
     pub fn handle_timeout(&mut self, now: Duration) {
-        let _ = now;
-        todo!()
+        let at = nanos(now);
+        if matches!(self.transports, Transports::Probing { give_up_at, .. } if at >= give_up_at) {
+            self.drop_candidate();
+        }
+        match self.life {
+            Life::Open(Heart::Resting { ping_at }) if at >= ping_at => {
+                // The wait begins when the ping is due, not when it gets away: a client that fetches nothing is as
+                // silent as one that answers nothing.
+                self.life =
+                    Life::Open(Heart::Waiting { give_up_at: after(now, self.timeout), extended: false });
+                self.send(Control::Ping);
+            }
+            Life::Open(Heart::Waiting { give_up_at, .. } | Heart::Listening { give_up_at })
+                if at >= give_up_at =>
+            {
+                self.finish(Reason::PingTimeout);
+            }
+            Life::Closing { by, .. } if at >= by => self.finish(Reason::ForcedClose),
+            Life::Open(_) | Life::Closing { .. } | Life::Closed => {}
+        }
     }
 
     /// The driver was not reading until now (the application was busy), so the peer's silence is not the peer's
     /// fault: it gets a whole timeout from here. To be called before [`Session::handle_timeout`].
     pub fn excuse_silence(&mut self, now: Duration) {
-        let _ = now;
-        todo!()
+        let again = after(now, self.timeout);
+        if let Life::Open(Heart::Waiting { give_up_at, .. } | Heart::Listening { give_up_at }) =
+            &mut self.life
+        {
+            *give_up_at = again.max(*give_up_at);
+        }
     }
 
     // ---- commands -----------------------------------------------------------------------------------------------
 
     /// Gives the waiting GET for queued messages, if there is one: see [`PollAnswer::Packets`].
     pub fn take_poll(&mut self) -> Option<PollAnswer> {
-        todo!()
+        if self.outlet() != Outlet::Poll {
+            return None;
+        }
+        self.answer_poll();
+        self.todo.answer.take()
     }
 
     /// Closes in order: what is queued goes out first, then the close packet or frame.
@@ -478,39 +577,296 @@ impl Session {
     /// From here on no message is delivered any more. Send what is queued as [`Session::outlet`] allows, and call
     /// [`Session::handle_drained`] as soon as nothing is left (at once, if nothing was queued).
     pub fn close(&mut self, now: Duration) {
-        let _ = now;
-        todo!()
+        if self.is_open() {
+            self.life = Life::Closing { by: nanos(now.saturating_add(CLOSE_WAIT)), drained: false };
+        }
     }
 
     /// The outbox is empty (and, on a WebSocket, handed to the socket). Means something only while closing.
     pub fn handle_drained(&mut self, now: Duration) {
         let _ = now;
-        todo!()
+        let Life::Closing { drained, .. } = &mut self.life else { return };
+        *drained = true;
+        match self.slots() {
+            // The next poll gets the last word.
+            Some(slots) if !slots.poll => {}
+            _ => self.finish(Reason::ForcedClose),
+        }
     }
 
     /// Ends the session at once; what is queued is lost.
     pub fn abort(&mut self, now: Duration) {
         let _ = now;
-        todo!()
+        self.finish(Reason::ForcedClose);
     }
 
     // ---- outputs ------------------------------------------------------------------------------------------------
 
     /// The next thing to do. Call until it is [`Output::Idle`].
+    #[inline]
     pub fn output(&mut self) -> Output {
-        todo!()
+        if self.todo.is_empty() { Output::Idle { until: self.deadline() } } else { self.next_todo() }
     }
+}
+
+/// What a lane means in the present state.
+enum Use {
+    Session,
+    Probe,
+    None,
 }
 
 impl Session {
     fn new(protocol: Protocol, timing: Timing, now: Duration, transports: Transports) -> Session {
-        let _ = (protocol, timing, now, transports);
-        todo!()
+        // A wait of nothing would have the driver spin.
+        let interval = millis(timing.ping_interval).max(1);
+        let timeout = millis(timing.ping_timeout).max(1);
+        let heart = match protocol {
+            Protocol::V4 => Heart::Resting { ping_at: after(now, interval) },
+            Protocol::V3 => Heart::Listening { give_up_at: after(now, interval.saturating_add(timeout)) },
+        };
+        Session {
+            transports,
+            life: Life::Open(heart),
+            interval,
+            timeout,
+            upgrade_timeout: millis(timing.upgrade_timeout),
+            protocol,
+            todo: Todo::default(),
+        }
+    }
+
+    /// The slow half of [`Session::handle_packet`].
+    fn sort_packet(&mut self, lane: Lane, packet: &Packet<'_>, now: Duration) -> Received {
+        match self.use_of(lane) {
+            Use::Session => {
+                self.note_life(now);
+                self.handle_session_packet(lane, packet, now)
+            }
+            Use::Probe => {
+                self.note_life(now);
+                self.handle_probe_packet(packet);
+                Received::Done
+            }
+            Use::None => Received::Done,
+        }
+    }
+
+    fn handle_session_packet(&mut self, lane: Lane, packet: &Packet<'_>, now: Duration) -> Received {
+        match (packet.kind, self.protocol) {
+            (Kind::Message, _) if self.is_open() => return Received::Deliver,
+            (Kind::Close, _) => {
+                // The client has said its last word and wants none: its poll is merely let go.
+                if let Some(slots) = self.slots()
+                    && slots.poll
+                {
+                    slots.poll = false;
+                    self.todo.answer = Some(PollAnswer::Noop);
+                }
+                self.finish_from(lane, Reason::TransportClose);
+            }
+            // Also a `2probe` that strayed here. Its data is not sent back: the reference does not.
+            (Kind::Ping, Protocol::V3) => self.send(Control::Pong),
+            (Kind::Ping, Protocol::V4) | (Kind::Pong, Protocol::V3) => {
+                self.finish_from(lane, Reason::TransportError(Fault::InvalidHeartbeat));
+            }
+            // A pong that nobody asked for moves nothing: a flood of them must not postpone the next ping.
+            (Kind::Pong, Protocol::V4) => {
+                if let Life::Open(heart @ Heart::Waiting { .. }) = &mut self.life {
+                    *heart = Heart::Resting { ping_at: after(now, self.interval) };
+                }
+            }
+            (Kind::Message | Kind::Open | Kind::Upgrade | Kind::Noop, _) => {}
+        }
+        Received::Done
+    }
+
+    fn handle_probe_packet(&mut self, packet: &Packet<'_>) {
+        let Transports::Probing { stage, .. } = &mut self.transports else { return };
+        if packet.is_probe() {
+            *stage = Stage::Probed;
+            self.todo.set(Todo::PROBE);
+            self.answer_poll();
+        } else if packet.kind == Kind::Upgrade {
+            self.upgrade();
+        } else {
+            self.drop_candidate();
+        }
+    }
+
+    /// `5`: the candidate becomes the session's WebSocket.
+    fn upgrade(&mut self) {
+        let Transports::Probing { slots, .. } = self.transports else { return };
+        if slots.poll {
+            self.todo.answer = Some(PollAnswer::Noop);
+        }
+        // What had not found a poll yet goes over the WebSocket, or the peer would be found silent for a ping it
+        // was never sent.
+        self.todo.set_if(slots.owed.ping, Todo::PING);
+        self.todo.set_if(slots.owed.pong, Todo::PONG);
+        self.todo.set(Todo::SWITCH);
+        self.transports = if slots.post { Transports::Leaving } else { Transports::WebSocket };
+        if matches!(self.life, Life::Closing { drained: true, .. }) {
+            self.finish(Reason::ForcedClose);
+        }
+    }
+
+    /// Back to polling alone. The client may try again.
+    fn drop_candidate(&mut self) {
+        if let Transports::Probing { slots, .. } = self.transports {
+            self.transports = Transports::Polling(slots);
+            self.todo.clear(Todo::PROBE);
+            self.todo.set(Todo::CLOSE_CANDIDATE);
+        }
+    }
+
+    /// Something whole came from the peer.
+    fn note_life(&mut self, now: Duration) {
+        match &mut self.life {
+            // Once per ping: a busy peer whose pong stands behind a long message is alive; a peer that never pongs
+            // is at fault however much it says.
+            Life::Open(Heart::Waiting { give_up_at, extended: extended @ false }) => {
+                *extended = true;
+                *give_up_at = after(now, self.timeout).max(*give_up_at);
+            }
+            Life::Open(Heart::Listening { give_up_at }) => {
+                *give_up_at = after(now, self.interval.saturating_add(self.timeout)).max(*give_up_at);
+            }
+            Life::Open(_) | Life::Closing { .. } | Life::Closed => {}
+        }
+    }
+
+    fn send(&mut self, control: Control) {
+        if let Some(slots) = self.slots() {
+            match control {
+                Control::Open => slots.owed.open = true,
+                Control::Ping => slots.owed.ping = true,
+                Control::Pong => slots.owed.pong = true,
+            }
+            self.answer_poll();
+        } else {
+            self.todo.set(match control {
+                Control::Open => Todo::OPEN,
+                Control::Ping => Todo::PING,
+                Control::Pong => Todo::PONG,
+            });
+        }
+    }
+
+    /// Answers the waiting GET, if there is one, with what is owed.
+    fn answer_poll(&mut self) {
+        if let Some(slots) = self.slots()
+            && slots.poll
+        {
+            slots.poll = false;
+            let owed = core::mem::take(&mut slots.owed);
+            self.todo.answer = Some(PollAnswer::Packets(owed));
+        }
+    }
+
+    /// Frees the slot of the POST; whether there was one.
+    fn release_post(&mut self) -> bool {
+        if matches!(self.transports, Transports::Leaving) {
+            self.transports = Transports::WebSocket;
+            return true;
+        }
+        self.slots().is_some_and(|slots| core::mem::take(&mut slots.post))
+    }
+
+    /// Ends the session because of a packet. If a POST brought it, that POST did nothing wrong as a request.
+    fn finish_from(&mut self, lane: Lane, reason: Reason) {
+        if lane == Lane::Polling && self.release_post() {
+            self.todo.set(Todo::ANSWER_POST);
+        }
+        self.finish(reason);
+    }
+
+    /// Ends the session: every open end is tied up once, and nothing more is said.
+    fn finish(&mut self, reason: Reason) {
+        if self.is_closed() {
+            return;
+        }
+        self.life = Life::Closed;
+        self.todo.clear(Todo::OPEN | Todo::PROBE | Todo::PING | Todo::PONG);
+        self.todo.reason = Some(reason);
+        match self.transports {
+            Transports::Polling(slots) | Transports::Probing { slots, .. } => {
+                if slots.poll {
+                    self.todo.answer = Some(PollAnswer::Close);
+                }
+                self.todo.set_if(slots.post, Todo::DROP_POST);
+                self.todo.set_if(self.is_probing(), Todo::CLOSE_CANDIDATE);
+                self.transports = Transports::Polling(Slots::default());
+            }
+            Transports::Leaving | Transports::WebSocket => {
+                self.todo.set_if(matches!(self.transports, Transports::Leaving), Todo::DROP_POST);
+                self.todo.set(Todo::CLOSE_WEBSOCKET);
+                self.transports = Transports::WebSocket;
+            }
+        }
+    }
+
+    fn use_of(&self, lane: Lane) -> Use {
+        match (&self.life, lane, &self.transports) {
+            (Life::Closed, _, _) => Use::None,
+            (_, Lane::Candidate, Transports::Probing { .. }) => Use::Probe,
+            (_, Lane::Polling, Transports::Polling(_) | Transports::Probing { .. } | Transports::Leaving)
+            | (_, Lane::WebSocket, Transports::Leaving | Transports::WebSocket) => Use::Session,
+            _ => Use::None,
+        }
+    }
+
+    fn slots(&mut self) -> Option<&mut Slots> {
+        match &mut self.transports {
+            Transports::Polling(slots) | Transports::Probing { slots, .. } => Some(slots),
+            Transports::Leaving | Transports::WebSocket => None,
+        }
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        let life = match self.life {
+            Life::Open(Heart::Resting { ping_at }) => ping_at,
+            Life::Open(Heart::Waiting { give_up_at, .. } | Heart::Listening { give_up_at }) => give_up_at,
+            Life::Closing { by, .. } => by,
+            Life::Closed => return None,
+        };
+        let probe = match self.transports {
+            Transports::Probing { give_up_at, .. } => give_up_at,
+            _ => Nanos::MAX,
+        };
+        Some(Duration::from_nanos(life.min(probe)))
+    }
+
+    /// Answers first, then what is sent (the switch before what needs it), then the ends.
+    #[cold]
+    fn next_todo(&mut self) -> Output {
+        if let Some(answer) = self.todo.answer.take() {
+            return Output::AnswerPoll(answer);
+        }
+        for (bit, output) in [
+            (Todo::ANSWER_POST, Output::AnswerPost),
+            (Todo::DROP_POST, Output::DropPost),
+            (Todo::OPEN, Output::Send(Control::Open)),
+            (Todo::PROBE, Output::SendProbe),
+            (Todo::SWITCH, Output::Switch),
+            (Todo::PING, Output::Send(Control::Ping)),
+            (Todo::PONG, Output::Send(Control::Pong)),
+            (Todo::CLOSE_CANDIDATE, Output::CloseCandidate),
+            (Todo::CLOSE_WEBSOCKET, Output::CloseWebSocket),
+        ] {
+            if self.todo.take(bit) {
+                return output;
+            }
+        }
+        match self.todo.reason.take() {
+            Some(reason) => Output::Closed(reason),
+            None => Output::Idle { until: self.deadline() },
+        }
     }
 }
 
 /// Where packets travel.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Transports {
     Polling(Slots),
     Probing {
@@ -541,7 +897,7 @@ struct Slots {
 }
 
 /// Whether the session lives, and until when without a sign of the peer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Life {
     Open(Heart),
     Closing { by: Nanos, drained: bool },
@@ -549,7 +905,7 @@ enum Life {
 }
 
 /// The heartbeat. Every state has its deadline, so no input can leave a session without one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Heart {
     /// Revision 4: the next ping goes out then.
     Resting { ping_at: Nanos },
@@ -559,22 +915,73 @@ enum Heart {
     Listening { give_up_at: Nanos },
 }
 
-/// Nanoseconds since the caller's epoch: half the size of a `Duration`, and good for five centuries.
-type Nanos = u64;
-type Millis = u32;
-
-/// What has to be done, waiting to be drained.
+/// What has to be done, waiting to be drained. Each thing once, so that nothing here can grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Todo {
     answer: Option<PollAnswer>,
     reason: Option<Reason>,
-    bits: u8,
+    bits: u16,
 }
 
 impl Todo {
-    const OPEN: u8 = 1;
+    const ANSWER_POST: u16 = 1;
+    const DROP_POST: u16 = 1 << 1;
+    const OPEN: u16 = 1 << 2;
+    const PROBE: u16 = 1 << 3;
+    const SWITCH: u16 = 1 << 4;
+    const PING: u16 = 1 << 5;
+    const PONG: u16 = 1 << 6;
+    const CLOSE_CANDIDATE: u16 = 1 << 7;
+    const CLOSE_WEBSOCKET: u16 = 1 << 8;
 
-    fn set(&mut self, bit: u8) {
-        self.bits |= bit;
+    fn is_empty(&self) -> bool {
+        self.bits == 0 && self.answer.is_none() && self.reason.is_none()
+    }
+
+    fn set(&mut self, bits: u16) {
+        self.bits |= bits;
+    }
+
+    fn set_if(&mut self, so: bool, bits: u16) {
+        if so {
+            self.set(bits);
+        }
+    }
+
+    fn clear(&mut self, bits: u16) {
+        self.bits &= !bits;
+    }
+
+    fn take(&mut self, bit: u16) -> bool {
+        let was = self.bits & bit != 0;
+        self.clear(bit);
+        was
+    }
+}
+
+/// Nanoseconds since the caller's epoch: half the size of a `Duration`, and good for five centuries.
+type Nanos = u64;
+type Millis = u32;
+
+fn nanos(at: Duration) -> Nanos {
+    Nanos::try_from(at.as_nanos()).unwrap_or(Nanos::MAX)
+}
+
+fn millis(wait: Duration) -> Millis {
+    Millis::try_from(wait.as_millis()).unwrap_or(Millis::MAX)
+}
+
+fn after(now: Duration, wait: Millis) -> Nanos {
+    nanos(now.saturating_add(Duration::from_millis(u64::from(wait))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of these lives in every idle connection.
+    #[test]
+    fn small() {
+        assert!(size_of::<Session>() <= 64, "{} bytes", size_of::<Session>());
     }
 }
