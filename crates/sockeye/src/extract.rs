@@ -34,7 +34,7 @@
 //!
 //! impl FromEvent for Size {
 //!     fn from_event(call: &mut Call<'_>) -> Result<Self, Mismatch> {
-//!         Ok(Size(call.data().json().len()))
+//!         Ok(Size(call.args().text().len()))
 //!     }
 //! }
 //!
@@ -50,7 +50,10 @@ mod place;
 
 pub use connect::Auth;
 pub use mismatch::{Mismatch, MismatchKind};
-pub use payload::{Args, Data, EventName, RawArgs};
+pub use payload::{Data, EventName, RawArgs, first};
+#[doc(hidden)]
+pub use serde::Deserialize;
+pub use sockeye_proto::socket::Args;
 pub use place::SocketData;
 
 use crate::handler::{Call, ConnectCall, DisconnectCall};

@@ -19,6 +19,7 @@ pub use reply::{Ack, Reply};
 use std::any::type_name;
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -62,13 +63,44 @@ pub enum Started {
     Mismatch(Mismatch, Option<AckSender>),
 }
 
-/// A handler under way.
-pub struct Running(pub(crate) BoxFuture<Outcome>);
+/// A handler under way. A panic inside ends it as [`Outcome::Panicked`] and goes no further.
+pub struct Running(Option<BoxFuture<Outcome>>);
+
+impl Running {
+    pub(crate) fn new(future: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        Self(Some(Box::pin(future)))
+    }
+
+    /// One that has ended already.
+    pub(crate) fn ended(outcome: Outcome) -> Self {
+        Self::new(std::future::ready(outcome))
+    }
+}
 
 impl Future for Running {
     type Output = Outcome;
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        self.0.as_mut().poll(cx)
+        let Some(future) = &mut self.0 else { return Poll::Ready(Outcome::Panicked) };
+        // The future is never touched again after a panic, so nothing broken can be seen.
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        polled.unwrap_or_else(|_| {
+            self.bury();
+            Poll::Ready(Outcome::Panicked)
+        })
+    }
+}
+
+impl Running {
+    /// Drops the future. Its variables' `drop` is user code too.
+    fn bury(&mut self) {
+        let future = self.0.take();
+        let _ = catch_unwind(AssertUnwindSafe(move || drop(future)));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.bury();
     }
 }
 
@@ -120,9 +152,10 @@ impl Listener {
         Self(Arc::new(Erased { handler, needs, kind: std::marker::PhantomData::<fn() -> M> }))
     }
 
-    /// Runs the extractors and calls the function. May panic where user code does.
+    /// Runs the extractors and calls the function. A panic in either ends as [`Outcome::Panicked`].
     pub(crate) fn call(&self, call: Call<'_>) -> Started {
-        self.0.call(call)
+        catch_unwind(AssertUnwindSafe(|| self.0.call(call)))
+            .unwrap_or_else(|_| Started::Running(Running::ended(Outcome::Panicked)))
     }
 
     /// What must be there when the server is built.
@@ -225,7 +258,7 @@ macro_rules! handlers {
                     };
                 )*
                 let future = self($($arg),*);
-                Started::Running(Running(Box::pin(Answering { future, ack: call.take_ack() })))
+                Started::Running(Running::new(Answering { future, ack: call.take_ack() }))
             }
             #[allow(unused_variables)]
             fn needs(needs: &mut Needs) {

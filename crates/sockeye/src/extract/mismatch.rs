@@ -91,14 +91,14 @@ impl fmt::Display for Mismatch {
 impl std::error::Error for Mismatch {}
 
 /// What of serde's message comes from our types rather than from the client.
-fn discreet(message: &str) -> String {
+fn discreet(message: &str) -> &str {
     if message.starts_with("missing field `") {
-        return message.to_owned();
+        return message;
     }
     // "invalid type: string \"…the client's…\", expected u32 at line 1 column 9"
     match message.rfind(", expected ") {
-        Some(at) => message.get(at + 2..).unwrap_or_default().to_owned(),
-        None => String::new(),
+        Some(at) => message.get(at + 2..).unwrap_or_default(),
+        None => "",
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
         }
         let say = |json| {
             let error = serde_json::from_str::<Login>(json).unwrap_err();
-            Mismatch::payload::<Login>(&error).to_string()
+            Mismatch::payload::<Login>(0, &error.to_string()).to_string()
         };
         let name = type_name::<Login>();
         assert_eq!(

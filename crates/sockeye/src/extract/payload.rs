@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use serde::de::DeserializeOwned;
-use sockeye_proto::socket::Payload;
+use sockeye_proto::socket::{Args, Payload, ReadError};
 
 use super::{FromEvent, Mismatch, MismatchKind};
 use crate::ack::AckSender;
@@ -41,15 +41,11 @@ impl<T: DeserializeOwned + Send + 'static> FromEvent for Data<T> {
 /// Reads the first argument as a `T`. For `#[derive(Event)]`, which makes the type itself an extractor.
 #[doc(hidden)]
 pub fn first<T: DeserializeOwned>(call: &Call<'_>) -> Result<T, Mismatch> {
-    match call.data().first::<T>() {
-        Ok(Some(value)) => Ok(value),
-        Ok(None) => Err(Mismatch::new::<T>(MismatchKind::NoArgument)),
-        Err(error) => Err(Mismatch::payload::<T>(&error)),
-    }
+    call.args().arg().map_err(|error| mismatch::<T>(call, &error))
 }
 
 /// All arguments of the event, read as the tuple `T`; further arguments than the tuple has are ignored, missing ones
-/// are a mismatch (make the last ones `Option` to allow it).
+/// read as null (`Option` allows that).
 ///
 /// ```
 /// use sockeye::Args;
@@ -58,25 +54,23 @@ pub fn first<T: DeserializeOwned>(call: &Call<'_>) -> Result<T, Mismatch> {
 ///     println!("{piece} to {to}");
 /// }
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Args<T>(pub T);
-
-impl<T> Deref for Args<T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        &self.0
+impl<T: DeserializeOwned + Send + 'static> FromEvent for Args<T> {
+    fn from_event(call: &mut Call<'_>) -> Result<Self, Mismatch> {
+        call.args().args().map(Args).map_err(|error| mismatch::<T>(call, &error))
     }
 }
 
-impl<T: DeserializeOwned + Send + 'static> FromEvent for Args<T> {
-    fn from_event(call: &mut Call<'_>) -> Result<Self, Mismatch> {
-        call.data().args::<T>().map(Args).map_err(|error| Mismatch::payload::<T>(&error))
+fn mismatch<T>(call: &Call<'_>, error: &ReadError) -> Mismatch {
+    if call.args().is_empty() {
+        // An argument that is missing reads as null; say what it is.
+        return Mismatch::new::<T>(MismatchKind::NoArgument);
     }
+    Mismatch::payload::<T>(error.argument, &error.message)
 }
 
 /// The arguments as they came: the JSON text of the array, and the attachments its placeholders count.
 ///
-/// To look later, to store, or to pass on without reading.
+/// To look later ([`Payload::event_arguments`]), to store, or to pass on without reading.
 #[derive(Clone)]
 pub struct RawArgs(pub Payload);
 
@@ -102,7 +96,7 @@ impl fmt::Debug for RawArgs {
 
 impl FromEvent for RawArgs {
     fn from_event(call: &mut Call<'_>) -> Result<Self, Mismatch> {
-        Ok(RawArgs(call.data().to_payload()))
+        Ok(RawArgs(call.args().to_payload()))
     }
 }
 

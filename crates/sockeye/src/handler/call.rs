@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use sockeye_engine::Reason;
-use sockeye_proto::socket as proto;
+use sockeye_proto::socket::Arguments;
 
 use crate::ack::AckSender;
 use crate::socket::Socket;
@@ -14,21 +14,20 @@ use crate::state::States;
 pub struct Call<'a> {
     socket: &'a Socket,
     name: &'a str,
-    data: proto::Data<'a>,
+    args: &'a Arguments<'a>,
     ack: Option<AckSender>,
     states: &'a States,
 }
 
 impl<'a> Call<'a> {
-    /// `data` holds the arguments without the event's name.
-    pub(crate) fn new(
+        pub(crate) fn new(
         socket: &'a Socket,
         name: &'a str,
-        data: proto::Data<'a>,
+        args: &'a Arguments<'a>,
         ack: Option<AckSender>,
         states: &'a States,
     ) -> Self {
-        Self { socket, name, data, ack, states }
+        Self { socket, name, args, ack, states }
     }
 
     /// The socket that sent it.
@@ -42,8 +41,8 @@ impl<'a> Call<'a> {
     }
 
     /// The arguments, unread.
-    pub fn data(&self) -> &proto::Data<'a> {
-        &self.data
+    pub fn args(&self) -> &'a Arguments<'a> {
+        self.args
     }
 
     /// Whether the client awaits an answer that no extractor has taken over yet.

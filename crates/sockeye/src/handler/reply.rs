@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
-use sockeye_proto::socket::{Args, Payload};
+use sockeye_proto::socket::Args;
 
 use super::Outcome;
 use crate::ack::AckSender;
@@ -17,7 +17,8 @@ use crate::refusal::{IntoRefusal, Refusal};
 /// | result | answer, where the client awaits one |
 /// |---|---|
 /// | `()` | no arguments: `callback()` |
-/// | [`Ack(value)`](Ack) | `callback(value)`; a tuple is several arguments, as everywhere: `Ack((a, b))` is `callback(a, b)` |
+/// | [`Ack(value)`](Ack) | `callback(value)`, whatever serde can write; a tuple is one argument, an array |
+/// | [`Args((a, b))`](Args) | `callback(a, b)` |
 /// | numbers, `bool`, strings, `Bytes`, `Vec<T>`, maps, [`serde_json::Value`] | as if in `Ack` |
 /// | `Result<T, E>` | `T` as above; an error is `callback({"error":{"message", "data"}})`, see [`Refusal`], and is logged |
 ///
@@ -34,8 +35,8 @@ pub trait Reply {
 
 /// An answer of any serialisable type: `Ack(value)`.
 ///
-/// A tuple is several arguments: `Ack((1, "two"))` reaches a JavaScript client as `callback(1, "two")`. Binary
-/// anywhere inside ([`Bytes`], `serde_bytes`) travels as attachments.
+/// Binary anywhere inside ([`Bytes`], `serde_bytes`) travels as attachments. For several arguments return
+/// [`Args((a, b))`](Args) instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ack<T>(pub T);
 
@@ -45,9 +46,15 @@ impl Reply for () {
     }
 }
 
-impl<T: Args> Reply for Ack<T> {
+impl<T: Serialize> Reply for Ack<T> {
     fn reply(self, ack: Option<AckSender>) -> Outcome {
         answer(&self.0, ack)
+    }
+}
+
+impl<T: Serialize> Reply for Args<T> {
+    fn reply(self, ack: Option<AckSender>) -> Outcome {
+        answer(&self, ack)
     }
 }
 
@@ -73,7 +80,7 @@ macro_rules! plain {
     ($([$($generics:tt)*] $type:ty)*) => {
         $(impl<$($generics)*> Reply for $type {
             fn reply(self, ack: Option<AckSender>) -> Outcome {
-                answer(&(self,), ack)
+                answer(&self, ack)
             }
         })*
     };
@@ -92,17 +99,13 @@ plain! {
     [K: Serialize, V: Serialize, S] HashMap<K, V, S>
 }
 
-fn answer<T: Args + ?Sized>(value: &T, ack: Option<AckSender>) -> Outcome {
+fn answer<T: Serialize + ?Sized>(value: &T, ack: Option<AckSender>) -> Outcome {
     let Some(ack) = ack else { return Outcome::Done };
-    match Payload::args(value) {
-        Ok(payload) => {
-            let bytes = payload.len();
-            match ack.send_payload(payload) {
-                Ok(()) => Outcome::Answered { bytes },
-                // The client is gone or its queue is full; that is told elsewhere and is not the handler's fault.
-                Err(_) => Outcome::Done,
-            }
+    match ack.send(value) {
+        Ok(bytes) => Outcome::Answered { bytes },
+        Err(error) => {
+            tracing::warn!(%error, "an answer could not be sent");
+            Outcome::Done
         }
-        Err(error) => refuse(&Refusal::from(error), Some(ack)),
     }
 }
