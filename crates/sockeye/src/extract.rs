@@ -51,10 +51,10 @@ mod place;
 pub use connect::Auth;
 pub use mismatch::{Mismatch, MismatchKind};
 pub use payload::{Data, EventName, RawArgs, first};
+pub use place::SocketData;
 #[doc(hidden)]
 pub use serde::Deserialize;
 pub use sockeye_proto::socket::Args;
-pub use place::SocketData;
 
 use crate::handler::{Call, ConnectCall, DisconnectCall};
 use crate::state::Needs;

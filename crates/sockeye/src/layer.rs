@@ -136,7 +136,10 @@ impl Incoming {
 impl fmt::Debug for Incoming {
     // Never the arguments: they are the users' secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming").field("name", &self.name()).field("size", &self.size()).finish_non_exhaustive()
+        f.debug_struct("Incoming")
+            .field("name", &self.name())
+            .field("size", &self.size())
+            .finish_non_exhaustive()
     }
 }
 

@@ -30,7 +30,9 @@ impl<T> fmt::Debug for Auth<T> {
 
 impl<T: DeserializeOwned + Send + 'static> FromConnect for Auth<T> {
     fn from_connect(call: &mut ConnectCall<'_>) -> Result<Self, Mismatch> {
-        serde_json::from_str(call.auth_json()).map(Auth).map_err(|error| Mismatch::payload::<T>(0, &error.to_string()))
+        serde_json::from_str(call.auth_json())
+            .map(Auth)
+            .map_err(|error| Mismatch::payload::<T>(0, &error.to_string()))
     }
 }
 

@@ -43,13 +43,13 @@ impl Mismatch {
         Self { kind, wanted: type_name::<T>(), detail: Cow::Borrowed("") }
     }
 
-    /// A payload that serde could not read as `T`.
-    pub(crate) fn payload<T>(error: &dyn fmt::Display) -> Self {
-        Self {
-            kind: MismatchKind::Payload,
-            wanted: type_name::<T>(),
-            detail: discreet(&error.to_string()).into(),
+    /// A payload that serde could not read as `T`: which argument, counted from 0, and what serde said.
+    pub(crate) fn payload<T>(argument: usize, message: &str) -> Self {
+        let mut detail = discreet(message).to_owned();
+        if argument > 0 {
+            detail.push_str(&format!(" (argument {argument})"));
         }
+        Self { kind: MismatchKind::Payload, wanted: type_name::<T>(), detail: detail.into() }
     }
 
     /// Which kind.

@@ -20,7 +20,7 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-        pub(crate) fn new(
+    pub(crate) fn new(
         socket: &'a Socket,
         name: &'a str,
         args: &'a Arguments<'a>,
