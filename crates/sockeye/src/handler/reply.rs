@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -91,7 +90,7 @@ plain! {
     [] u8 [] u16 [] u32 [] u64 [] usize
     [] i8 [] i16 [] i32 [] i64 [] isize
     [] f32 [] f64
-    [] char [] String [] &'static str [] Arc<str> [] Cow<'static, str>
+    [] char [] String [] &'static str [] Cow<'static, str>
     [] Bytes
     [] serde_json::Value
     [T: Serialize] Vec<T>
@@ -101,7 +100,7 @@ plain! {
 
 fn answer<T: Serialize + ?Sized>(value: &T, ack: Option<AckSender>) -> Outcome {
     let Some(ack) = ack else { return Outcome::Done };
-    match ack.send(value) {
+    match ack.send_counted(value) {
         Ok(bytes) => Outcome::Answered { bytes },
         Err(error) => {
             tracing::warn!(%error, "an answer could not be sent");
