@@ -30,7 +30,9 @@ pub use admission::{
 pub use message::{Message, MessageBuilder, MessageHead};
 pub use open::Open;
 pub use packet::{Data, DecodeError, Kind, Packet, decode_binary, decode_text, undouble};
-pub use payload::{Content, EncodedPayload, Form, Payload, Unspeakable, encode_close, encode_payload};
+pub use payload::{
+    Content, EncodedPayload, Form, Payload, PayloadWriter, Unspeakable, encode_close, encode_payload,
+};
 pub use query::{Query, pairs};
 pub use session::{
     Admission, CLOSE_WAIT, Control, Fault, Lane, Outlet, Output, Owed, PollAnswer, Reason, Received, Session,

@@ -247,12 +247,12 @@ pub fn encode_payload<'m>(
 ) -> Result<EncodedPayload, Unspeakable> {
     let selected = select(form, messages.clone(), limit)?;
     let messages = messages.take(selected.taken);
-    let mut writer = Writer { form, framed: selected.binary && form == Form::V3Binary, out: Vec::new() };
+    let mut writer = PayloadWriter::new(form, selected.binary);
     writer.out.reserve(selected.size.saturating_add(8));
     let mut empty = true;
     for control in controls {
         let data = if control == Control::Open { open } else { "" };
-        writer.text(control.kind(), data.as_bytes());
+        writer.packet(control.kind(), data);
         empty = false;
     }
     for message in messages {
@@ -260,20 +260,20 @@ pub fn encode_payload<'m>(
         empty = false;
     }
     if empty {
-        writer.text(Kind::Noop, &[]);
+        writer.packet(Kind::Noop, "");
     }
-    let content = if writer.framed { Content::Binary } else { Content::Text };
     let compress = selected.compress || selected.taken == 0;
+    let content = writer.content();
     Ok(EncodedPayload { body: writer.out, content, taken: selected.taken, compress })
 }
 
 /// The payload `1`, or `6` and `1`: what a poll of a session that ends is answered with.
 pub fn encode_close(form: Form, after_noop: bool) -> EncodedPayload {
-    let mut writer = Writer { form, framed: false, out: Vec::new() };
+    let mut writer = PayloadWriter::new(form, false);
     if after_noop {
-        writer.text(Kind::Noop, &[]);
+        writer.packet(Kind::Noop, "");
     }
-    writer.text(Kind::Close, &[]);
+    writer.packet(Kind::Close, "");
     EncodedPayload { body: writer.out, content: Content::Text, taken: 0, compress: true }
 }
 
@@ -311,15 +311,38 @@ fn select<'m>(
     Ok(selected)
 }
 
-struct Writer {
+/// Writes a payload packet by packet. [`encode_payload`] is what a server wants; this is for tests, tools and clients.
+#[derive(Debug)]
+pub struct PayloadWriter {
     form: Form,
     /// Whether this payload is in the binary form of revision 3.
     framed: bool,
     out: Vec<u8>,
 }
 
-impl Writer {
-    fn message(&mut self, message: &Message) {
+impl PayloadWriter {
+    /// An empty payload. `binary`: a binary packet will be among the packets.
+    pub fn new(form: Form, binary: bool) -> PayloadWriter {
+        PayloadWriter { form, framed: binary && form == Form::V3Binary, out: Vec::new() }
+    }
+
+    /// Which kind of body this will be.
+    pub fn content(&self) -> Content {
+        if self.framed { Content::Binary } else { Content::Text }
+    }
+
+    /// The payload.
+    pub fn finish(self) -> Vec<u8> {
+        self.out
+    }
+
+    /// Appends a text packet.
+    pub fn packet(&mut self, kind: Kind, data: &str) {
+        self.text(kind, data.as_bytes());
+    }
+
+    /// Appends a message.
+    pub fn message(&mut self, message: &Message) {
         match (message.is_binary(), self.framed) {
             (false, _) => self.text(Kind::Message, message.payload()),
             (true, true) => {
