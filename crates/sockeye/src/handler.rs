@@ -19,7 +19,6 @@ pub use reply::{Ack, Reply};
 use std::any::type_name;
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -63,44 +62,19 @@ pub enum Started {
     Mismatch(Mismatch, Option<AckSender>),
 }
 
-/// A handler under way. A panic inside ends it as [`Outcome::Panicked`] and goes no further.
-pub struct Running(Option<BoxFuture<Outcome>>);
+/// A handler under way. Polling and dropping it run the application's code, which may panic.
+pub struct Running(BoxFuture<Outcome>);
 
 impl Running {
     pub(crate) fn new(future: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        Self(Some(Box::pin(future)))
-    }
-
-    /// One that has ended already.
-    pub(crate) fn ended(outcome: Outcome) -> Self {
-        Self::new(std::future::ready(outcome))
+        Self(Box::pin(future))
     }
 }
 
 impl Future for Running {
     type Output = Outcome;
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let Some(future) = &mut self.0 else { return Poll::Ready(Outcome::Panicked) };
-        // The future is never touched again after a panic, so nothing broken can be seen.
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
-        polled.unwrap_or_else(|_| {
-            self.bury();
-            Poll::Ready(Outcome::Panicked)
-        })
-    }
-}
-
-impl Running {
-    /// Drops the future. Its variables' `drop` is user code too.
-    fn bury(&mut self) {
-        let future = self.0.take();
-        let _ = catch_unwind(AssertUnwindSafe(move || drop(future)));
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.bury();
+        self.0.as_mut().poll(cx)
     }
 }
 
@@ -152,10 +126,9 @@ impl Listener {
         Self(Arc::new(Erased { handler, needs, kind: std::marker::PhantomData::<fn() -> M> }))
     }
 
-    /// Runs the extractors and calls the function. A panic in either ends as [`Outcome::Panicked`].
+    /// Runs the extractors and calls the function. May panic where user code does.
     pub(crate) fn call(&self, call: Call<'_>) -> Started {
-        catch_unwind(AssertUnwindSafe(|| self.0.call(call)))
-            .unwrap_or_else(|_| Started::Running(Running::ended(Outcome::Panicked)))
+        self.0.call(call)
     }
 
     /// What must be there when the server is built.

@@ -3,9 +3,13 @@
 //! Where none is registered nothing in here runs. Where one is, the event is copied out of the read buffer first,
 //! because a layer may wait before it lets the handlers see it.
 
+use std::any::Any;
 use std::fmt;
-use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use serde::de::DeserializeOwned;
 use sockeye_proto::socket::Arguments;
@@ -195,9 +199,17 @@ impl Layers {
             args: args.clone().into_owned(),
             wants_ack: ack.is_some(),
         }));
-        let core = Core { ack, handlers: Some(Box::new(handlers)) };
+        let core = Core { ack, handlers: Some(Box::new(handlers)), panic: None };
         let passage = Arc::new(Passage { layers: self.clone(), event, core: Mutex::new(core) });
-        Running::new(async move { passage.enter(0).await })
+        Running::new(async move {
+            let outcome = Arc::clone(&passage).enter(0).await;
+            // The layers have seen it as an outcome; whoever deals with panics must see it as what it is.
+            let panic = passage.core().panic.take();
+            match panic {
+                Some(panic) => resume_unwind(panic),
+                None => outcome,
+            }
+        })
     }
 }
 
@@ -220,11 +232,15 @@ type Handlers = Box<dyn FnOnce(&Incoming, Option<AckSender>) -> Running + Send>;
 struct Core {
     ack: Option<AckSender>,
     handlers: Option<Handlers>,
+    /// What a handler panicked with.
+    panic: Option<Box<dyn Any + Send>>,
 }
 
 impl Passage {
     fn enter(self: Arc<Self>, at: usize) -> BoxFuture<Outcome> {
-        let Some(layer) = self.layers.0.get(at).cloned() else { return self.handle() };
+        let Some(layer) = self.layers.0.get(at).cloned() else {
+            return Box::pin(async move { self.handle().await });
+        };
         Box::pin(async move {
             let next = Next { at: at + 1, passage: Arc::clone(&self) };
             match layer.see(self.event.clone(), next).await {
@@ -234,26 +250,45 @@ impl Passage {
         })
     }
 
-    fn handle(&self) -> BoxFuture<Outcome> {
+    async fn handle(&self) -> Outcome {
         let (handlers, ack) = {
-            let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut core = self.core();
             (core.handlers.take(), core.ack.take())
         };
-        match handlers {
-            Some(handlers) => Box::pin(handlers(&self.event, ack)),
-            // `Next` is consumed by `run`, so nobody comes here twice.
-            None => Box::pin(std::future::ready(Outcome::Dropped)),
-        }
+        // `Next` is consumed by `run`, so nobody comes here twice.
+        let Some(handlers) = handlers else { return Outcome::Dropped };
+        let ended = match catch_unwind(AssertUnwindSafe(|| handlers(&self.event, ack))) {
+            Ok(running) => caught(running).await,
+            Err(panic) => Err(panic),
+        };
+        ended.unwrap_or_else(|panic| {
+            self.core().panic = Some(panic);
+            Outcome::Panicked
+        })
     }
 
     fn refuse(&self, refusal: &Refusal) -> Outcome {
-        let ack = self.core.lock().unwrap_or_else(PoisonError::into_inner).ack.take();
+        let ack = self.core().ack.take();
         tracing::debug!(message = refusal.message(), cause = refusal.cause(), "a layer refused an event");
         if let Some(ack) = ack {
             ack.refuse(refusal);
         }
         Outcome::Refused { message: refusal.message().to_owned() }
     }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A handler's outcome, or its panic. After a panic the future is not touched again, so nothing broken is seen.
+async fn caught(mut running: Running) -> Result<Outcome, Box<dyn Any + Send>> {
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut running).poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(outcome)) => Poll::Ready(Ok(outcome)),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
 }
 
 trait ErasedLayer: Send + Sync {
