@@ -134,10 +134,9 @@ pub(super) fn without_lone_surrogates(text: &str) -> String {
         out.push_str(plain);
         let bytes = escape.as_bytes();
         let length = match unit(bytes) {
-            Some((high, tail)) if is_high(high) => match tail.strip_prefix(b"\\").and_then(unit_of_pair) {
-                Some(_) => Some(11),
-                None => None,
-            },
+            Some((high, tail)) if is_high(high) => {
+                tail.strip_prefix(b"\\").and_then(unit_of_pair).map(|_| 11)
+            }
             Some((low, _)) if is_low(low) => None,
             Some(_) => Some(5),
             // `\"` and `\\` must be passed over whole: their second byte is not the start of anything.

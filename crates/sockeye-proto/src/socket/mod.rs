@@ -26,6 +26,7 @@
 //! unfinished packet, and it never re-encodes what it relays.
 
 mod arguments;
+mod assembly;
 mod decoder;
 mod encode;
 mod error;
@@ -36,6 +37,7 @@ mod packet;
 mod parser;
 mod payload;
 mod read;
+mod resolve;
 mod value;
 mod write;
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Arguments;
+use super::{Arguments, Payload, Violation};
 
 /// Event names that no peer may send: a JavaScript receiver would mix them up with its own events. `error` and
 /// `connection` are ordinary names.
@@ -54,6 +54,35 @@ pub enum Body<'a> {
     /// Type 4: JSON text of what the server refused with. An object or a string in protocol 5, anything in
     /// protocol 4. Only servers send it.
     ConnectError(Option<Cow<'a, str>>),
+}
+
+impl<'a> Packet<'a> {
+    /// An event, from arguments that came some other way than through a [`Decoder`](super::Decoder).
+    ///
+    /// # Errors
+    /// When the payload does not begin with an event name, or with a reserved one.
+    pub fn event(
+        namespace: impl Into<Cow<'a, str>>,
+        id: Option<u64>,
+        payload: Payload,
+    ) -> Result<Packet<'a>, Violation> {
+        let name = payload.name().ok_or(Violation::EventName)?.into_owned().into();
+        let args = payload.into_arguments(true);
+        Ok(Packet { namespace: namespace.into(), body: Body::Event { id, name, args } })
+    }
+
+    /// An acknowledgement, likewise.
+    ///
+    /// # Errors
+    /// None so far.
+    pub fn ack(
+        namespace: impl Into<Cow<'a, str>>,
+        id: u64,
+        payload: Payload,
+    ) -> Result<Packet<'a>, Violation> {
+        let args = payload.into_arguments(false);
+        Ok(Packet { namespace: namespace.into(), body: Body::Ack { id, args } })
+    }
 }
 
 impl Packet<'_> {

@@ -102,6 +102,10 @@ impl Payload {
         self.arguments(false)
     }
 
+    pub(super) fn into_arguments(self, event: bool) -> Arguments<'static> {
+        self.arguments(event).into_owned()
+    }
+
     fn arguments(&self, event: bool) -> Arguments<'_> {
         let (start, surrogates) =
             self.scan(event).map_or((self.text.len(), false), |array| (array.start, array.surrogates));
@@ -138,7 +142,9 @@ pub(super) fn canonical_text(array: &json::Array<'_>) -> String {
     let mut copied = 0;
     for (num, placeholder) in array.placeholders.iter().enumerate() {
         text.push_str(array.text.get(copied..placeholder.start).unwrap_or(""));
-        push_placeholder(&mut text, num);
+        text.push_str(write::PLACEHOLDER);
+        text.push_str(itoa::Buffer::new().format(num));
+        text.push('}');
         copied = placeholder.end;
     }
     text.push_str(array.text.get(copied..).unwrap_or(""));
@@ -151,8 +157,8 @@ pub(super) fn in_order(placeholders: &[Placeholder], attachments: Vec<Bytes>) ->
 }
 
 /// `{"_placeholder":true,"num":…}`.
-pub(super) fn push_placeholder(text: &mut String, num: usize) {
-    text.push_str(write::PLACEHOLDER);
-    text.push_str(itoa::Buffer::new().format(num));
-    text.push('}');
+pub(super) fn push_placeholder(text: &mut Vec<u8>, num: usize) {
+    text.extend_from_slice(write::PLACEHOLDER.as_bytes());
+    text.extend_from_slice(itoa::Buffer::new().format(num).as_bytes());
+    text.push(b'}');
 }
