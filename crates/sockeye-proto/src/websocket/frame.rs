@@ -62,13 +62,6 @@ impl Header {
     pub fn as_slice(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or(&[])
     }
-
-    fn push(&mut self, bytes: &[u8]) {
-        for (to, from) in self.bytes.iter_mut().skip(usize::from(self.len)).zip(bytes) {
-            *to = *from;
-        }
-        self.len = self.len.saturating_add(bytes.len() as u8);
-    }
 }
 
 impl AsRef<[u8]> for Header {
@@ -84,22 +77,41 @@ impl AsRef<[u8]> for Header {
 pub fn header(opcode: OpCode, fin: bool, rsv1: bool, len: u64, mask: Option<[u8; 4]>) -> Header {
     let first = (u8::from(fin) << 7) | (u8::from(rsv1) << 6) | opcode as u8;
     let masked = u8::from(mask.is_some()) << 7;
-    let mut header = Header { bytes: [0; MAX_HEADER], len: 0 };
-    match len {
-        0..=125 => header.push(&[first, masked | len as u8]),
+    // Constant positions throughout: the compiler sees that all of them are inside.
+    let mut bytes = [0; MAX_HEADER];
+    bytes[0] = first;
+    let unmasked = match len {
+        0..=125 => {
+            bytes[1] = masked | len as u8;
+            2
+        }
         126..=0xFFFF => {
-            header.push(&[first, masked | 126]);
-            header.push(&(len as u16).to_be_bytes());
+            bytes[1] = masked | 126;
+            bytes[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+            4
         }
         _ => {
-            header.push(&[first, masked | 127]);
-            header.push(&len.to_be_bytes());
+            bytes[1] = masked | 127;
+            bytes[2..10].copy_from_slice(&len.to_be_bytes());
+            10
         }
-    }
-    if let Some(key) = mask {
-        header.push(&key);
-    }
-    header
+    };
+    let len = match (mask, unmasked) {
+        (None, len) => len,
+        (Some(key), 2) => {
+            bytes[2..6].copy_from_slice(&key);
+            6
+        }
+        (Some(key), 4) => {
+            bytes[4..8].copy_from_slice(&key);
+            8
+        }
+        (Some(key), _) => {
+            bytes[10..14].copy_from_slice(&key);
+            14
+        }
+    };
+    Header { bytes, len }
 }
 
 /// How many bytes [`header`] takes without a mask: 2, 4 or 10.

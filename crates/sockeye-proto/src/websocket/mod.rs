@@ -21,11 +21,13 @@ pub mod frame;
 pub mod handshake;
 mod mask;
 mod reader;
+mod violation;
 
 pub use close::{CloseCode, CloseFrame, CloseHandshake};
 pub use frame::OpCode;
 pub use mask::apply as apply_mask;
-pub use reader::{Event, Reader, ReaderConfig, Violation};
+pub use reader::{Event, Reader, ReaderConfig};
+pub use violation::Violation;
 
 /// Which end of the connection we are.
 ///
