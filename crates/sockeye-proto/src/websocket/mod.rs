@@ -9,6 +9,32 @@
 //! - [`deflate`]: negotiation, one-off and shared compression, bounded decompression.
 //! - [`handshake`]: the HTTP upgrade of both ends, over plain strings.
 //!
+//! ```
+//! use sockeye_proto::websocket::{Event, OpCode, Reader, ReaderConfig, Role, Violation, frame};
+//!
+//! /// An echo: what was read goes back into `output`.
+//! fn received(reader: &mut Reader, mut input: &mut [u8], output: &mut Vec<u8>) -> Result<(), Violation> {
+//!     while !input.is_empty() {
+//!         let (taken, event) = reader.read(input)?;
+//!         match event {
+//!             Some(Event::Text(text)) => frame::encode(OpCode::Text, false, text.as_bytes(), None, output),
+//!             Some(Event::Binary(bytes)) => frame::encode(OpCode::Binary, false, &bytes, None, output),
+//!             Some(Event::Ping(payload)) => output.extend_from_slice(frame::Control::pong(&payload, None).as_slice()),
+//!             Some(Event::Pong(_) | Event::Close(_)) | None => {}
+//!         }
+//!         input = &mut input[taken..];
+//!     }
+//!     Ok(())
+//! }
+//!
+//! let mut reader = Reader::new(Role::Server, ReaderConfig::default());
+//! let mut input = [0x81, 0x82, 1, 2, 3, 4, b'h' ^ 1, b'i' ^ 2];
+//! let mut output = Vec::new();
+//! received(&mut reader, &mut input, &mut output)?;
+//! assert_eq!(output, [0x81, 2, b'h', b'i']);
+//! # Ok::<(), Violation>(())
+//! ```
+//!
 //! # What is left to the driver
 //! - Answer the *latest* ping only: keep at most one pong waiting, replace it when another ping comes.
 //! - Stop reading while the peer does not read; a message must be finished within the driver's deadline
