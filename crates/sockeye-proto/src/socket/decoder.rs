@@ -22,7 +22,7 @@ pub enum Choice {
 
 /// Decodes what one session sends.
 ///
-/// Idle, it is 40 bytes and owns nothing (a [custom parser](super::Parser) may own more). While a packet's
+/// Idle, it is 48 bytes and owns nothing (a [custom parser](super::Parser) may own more). While a packet's
 /// attachments are on their way it holds that packet and those attachments, and nothing else.
 ///
 /// ```
@@ -51,14 +51,15 @@ enum State {
     Ready,
     /// A JSON packet waits for attachments. Boxed: hardly any session is ever here.
     Assembling(Box<Assembly>),
-    Custom(Box<dyn PacketDecoder>),
+    /// Boxed twice, so that everybody else's state stays at two words.
+    Custom(Box<Box<dyn PacketDecoder>>),
 }
 
 impl Decoder {
     /// A decoder for a session that speaks `dialect`.
     pub fn new(dialect: Dialect, limits: Arc<Limits>) -> Decoder {
         let state = match &dialect {
-            Dialect::Custom(parser) => State::Custom(parser.decoder(limits.clone())),
+            Dialect::Custom(parser) => State::Custom(Box::new(parser.decoder(limits.clone()))),
             Dialect::Json(_) | Dialect::Msgpack(_) => State::Ready,
         };
         Decoder { limits, dialect, state }
