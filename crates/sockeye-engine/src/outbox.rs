@@ -1,55 +1,868 @@
-//! API first; filled next.
-use crate::{Message, Protocol, Reason, SendError, Session, Transport};
-use std::net::SocketAddr;
-use std::task::{Context, Poll};
+//! The one bounded way out of a session, for everybody who has its handle, and the way to its task.
+//!
+//! A message is queued under a lock that is held for moments, and leaves in one of three ways:
+//!
+//! - on a TCP or Unix socket, whoever holds the lock writes it, without waiting. Outside of a [`turn`] that is the
+//!   sender, at once; inside, everything that a session got is written when the turn ends, in one call;
+//! - on another stream, and as the answer of a poll, the session's task takes it;
+//! - where the socket takes no more, the task waits until it does and goes on.
+//!
+//! Nothing here decides anything about the protocol, and nothing here waits. An idle session holds no buffer: the
+//! queue gives its memory back when it runs empty.
 
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use sockeye_proto::engine::{EncodedPayload, Form, MessageHead, Owed, Unspeakable, encode_payload};
+use sockeye_proto::websocket::OpCode;
+use sockeye_proto::websocket::deflate::{self, Deflater};
+use tokio::sync::oneshot;
+
+use crate::common::Common;
+use crate::stream::{Stream, WriteEnd};
+use crate::{Message, Protocol, Reason, SendError, Session, Transport};
+
+/// What all handles of a session share.
 pub(crate) struct Shared {
     pub(crate) id: Box<str>,
-    pub(crate) protocol: Protocol,
+    pub(crate) common: Arc<Common>,
     pub(crate) remote: Option<SocketAddr>,
+    /// The address it is counted under, see [`crate::limits`].
+    pub(crate) counted: Option<IpAddr>,
+    pub(crate) protocol: Protocol,
+    flags: AtomicU8,
+    /// What waits in the outbox, by [`cost`]. Changed under the lock only, read by anyone.
+    queued: AtomicUsize,
+    outbox: Mutex<Outbox>,
+}
+
+/// Messages are taken.
+const OPEN: u8 = 1;
+/// The transport is WebSocket.
+const WEBSOCKET: u8 = 2;
+/// It counts as a session.
+const SEATED: u8 = 4;
+/// The application has accepted it.
+const SETTLED: u8 = 8;
+
+/// The queue, where it leads, and what the task has not seen yet.
+pub(crate) struct Outbox {
+    queue: VecDeque<Item>,
+    /// How much of the first item has been written.
+    written: usize,
+    exit: Exit,
+    waker: Option<Waker>,
+    /// On the list of some thread's turn, which will flush it.
+    dirty: bool,
+    /// The socket takes no more; the task waits for it.
+    blocked: bool,
+    /// Something was written since the task last looked.
+    progress: bool,
+    poked: bool,
+    /// Writing failed: the connection is dead.
+    broken: bool,
+    mail: Option<Box<Mail>>,
+    encoder: Option<Box<Encoder>>,
+}
+
+/// Where the queue leads.
+#[derive(Default)]
+pub(crate) enum Exit {
+    /// Nowhere for now: polling, and no poll is waiting; or not open yet.
+    #[default]
+    Closed,
+    /// A poll is waiting: the task answers it.
+    Poll,
+    /// The task writes.
+    Task,
+    /// Whoever holds the lock writes.
+    Direct(WriteEnd),
+}
+
+/// One thing on its way out.
+enum Item {
+    Message(Message),
+    /// A whole WebSocket frame.
+    Frame(Bytes),
+}
+
+/// What others want of the task. Rare enough to be boxed.
+#[derive(Default)]
+pub(crate) struct Mail {
+    pub(crate) commands: Vec<Command>,
+    pub(crate) close: Option<(Reason, bool)>,
+    /// The answer to the latest ping, where it could not be queued yet.
+    pong: Option<Bytes>,
+    waiters: Vec<(usize, Waker)>,
+}
+
+/// What the HTTP side says to the task.
+pub(crate) enum Command {
+    /// A GET has come.
+    Poll(oneshot::Sender<PollReply>),
+    /// A POST has come, with its body if that was there at once.
+    Post { body: Option<PostBody>, reply: oneshot::Sender<PostReply> },
+    /// The body of the POST.
+    PostBody(PostBody),
+    /// The body will not come.
+    PostFailed(PostFailure),
+    /// A WebSocket wants to take over.
+    Candidate(Box<Candidate>),
+    /// End now, whatever it costs.
+    Cut,
+}
+
+/// A WebSocket that wants to take over.
+pub(crate) struct Candidate {
+    pub(crate) stream: Stream,
+    pub(crate) early: Bytes,
+    pub(crate) deflate: Option<deflate::Params>,
+    pub(crate) b64: bool,
+}
+
+/// The body of a POST, checked to be text where it has to be.
+pub(crate) enum PostBody {
+    Text(String),
+    Binary(Bytes),
+    /// To be text, and is not.
+    Garbage,
+    /// A form without its field: answered, and ignored.
+    Nothing,
+}
+
+pub(crate) enum PostFailure {
+    /// Its connection was lost.
+    Lost,
+    /// Not a kind of body that this revision has. The HTTP side answers.
+    InvalidContent,
+    /// Larger than the limit. The HTTP side answers.
+    TooLarge,
+    /// Slower than the limit. The HTTP side answers.
+    TooSlow,
+}
+
+/// The answer to a GET.
+pub(crate) enum PollReply {
+    Payload { payload: EncodedPayload, carries_messages: bool },
+    Overlap,
+    Mismatch,
+    Gone,
+}
+
+/// The answer to a POST. A dropped sender means: cut the connection.
+pub(crate) enum PostReply {
+    Done,
+    Overlap,
+    Mismatch,
+    Gone,
+}
+
+/// How messages become frames where they are not written as they are.
+struct Encoder {
+    /// Binary goes as base64 text.
+    b64: bool,
+    deflate: Option<Deflate>,
+}
+
+struct Deflate {
+    /// With context takeover, the window of this connection; otherwise one per thread is used.
+    own: Option<Deflater>,
+    window_bits: u8,
+}
+
+/// How much room a message takes: its bytes, and something for its place in the queue, so that a flood of empty
+/// messages has a bound too.
+fn cost(message: &Message) -> usize {
+    message.payload_len() + 32
+}
+
+impl Item {
+    fn cost(&self) -> usize {
+        match self {
+            Item::Message(message) => cost(message),
+            Item::Frame(frame) => frame.len(),
+        }
+    }
 }
 
 impl Shared {
+    pub(crate) fn new(
+        id: Box<str>,
+        common: Arc<Common>,
+        remote: Option<SocketAddr>,
+        counted: Option<IpAddr>,
+        protocol: Protocol,
+        transport: Transport,
+    ) -> Self {
+        let websocket = if transport == Transport::WebSocket { WEBSOCKET } else { 0 };
+        Shared {
+            id,
+            common,
+            remote,
+            counted,
+            protocol,
+            flags: AtomicU8::new(OPEN | SEATED | websocket),
+            queued: AtomicUsize::new(0),
+            outbox: Mutex::new(Outbox {
+                queue: VecDeque::new(),
+                written: 0,
+                exit: Exit::Closed,
+                waker: None,
+                dirty: false,
+                blocked: false,
+                progress: false,
+                poked: false,
+                broken: false,
+                mail: None,
+                encoder: None,
+            }),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.flags.load(Relaxed) & flag != 0
+    }
+
     pub(crate) fn transport(&self) -> Transport {
-        todo!()
+        if self.has(WEBSOCKET) { Transport::WebSocket } else { Transport::Polling }
     }
+
+    pub(crate) fn upgraded(&self) {
+        self.flags.fetch_or(WEBSOCKET, Relaxed);
+    }
+
     pub(crate) fn is_open(&self) -> bool {
-        todo!()
+        self.has(OPEN)
     }
+
+    /// Takes no more messages. Under the lock, so that after it none can slip in.
+    pub(crate) fn shut(&self) {
+        let mut outbox = self.lock();
+        self.flags.fetch_and(!OPEN, Relaxed);
+        outbox.wake_waiters(usize::MAX);
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        self.queued.load(Relaxed)
+    }
+
+    /// Whether `total` more may be queued. One batch may always go into an empty queue, whatever its size: what could
+    /// never be sent at all would be a trap.
+    fn room(&self, total: usize) -> Result<(), SendError> {
+        if !self.is_open() {
+            return Err(SendError::Closed);
+        }
+        let queued = self.queued();
+        if queued > 0 && queued.saturating_add(total) > self.common.config.max_queue {
+            return Err(SendError::Full);
+        }
+        Ok(())
+    }
+
     pub(crate) fn send<'a>(
         &self,
-        _: &Session,
-        _: impl Iterator<Item = &'a Message> + Clone,
+        session: &Session,
+        batch: impl Iterator<Item = &'a Message> + Clone,
     ) -> Result<(), SendError> {
-        todo!()
+        let total = batch.clone().map(cost).sum();
+        let outbox = self.lock();
+        if let Err(error) = self.room(total) {
+            if error == SendError::Full {
+                self.common.counters.overflows.fetch_add(1, Relaxed);
+            }
+            return Err(error);
+        }
+        self.push(session, outbox, batch);
+        Ok(())
     }
+
     pub(crate) fn send_volatile<'a>(
         &self,
-        _: &Session,
-        _: impl Iterator<Item = &'a Message> + Clone,
+        session: &Session,
+        batch: impl Iterator<Item = &'a Message> + Clone,
     ) -> bool {
-        todo!()
+        let total = batch.clone().map(cost).sum();
+        let outbox = self.lock();
+        let fits = outbox.writable() && self.room(total).is_ok();
+        if fits {
+            self.push(session, outbox, batch);
+        } else {
+            self.common.counters.volatile_dropped.fetch_add(1, Relaxed);
+        }
+        fits
     }
+
     pub(crate) fn writable(&self) -> bool {
-        todo!()
+        self.is_open() && self.lock().writable()
     }
-    pub(crate) fn poll_ready(&self, _: usize, _: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        todo!()
+
+    /// Queues, and writes now or when the turn ends.
+    fn push<'a>(
+        &self,
+        session: &Session,
+        mut outbox: MutexGuard<'_, Outbox>,
+        mut batch: impl Iterator<Item = &'a Message>,
+    ) {
+        let in_turn = TURN.with(Turn::is_running);
+        // The common case of a broadcast outside of a turn: one text message, nothing before it. It is written from
+        // where it lies and never queued.
+        if !in_turn && outbox.queue.is_empty() && outbox.encoder.is_none() && !outbox.blocked {
+            let Some(first) = batch.next() else { return };
+            let written = match &outbox.exit {
+                Exit::Direct(wire) if !first.is_binary() => wire.try_write(first.frame_bytes()).ok(),
+                _ => None,
+            };
+            match written {
+                Some(all) if all == first.frame_bytes().len() => outbox.progress = true,
+                some => {
+                    outbox.queue(self, first);
+                    outbox.written = some.unwrap_or(0);
+                }
+            }
+        }
+        for message in batch {
+            outbox.queue(self, message);
+        }
+        if !in_turn {
+            outbox.flush(self);
+        } else if !outbox.dirty {
+            outbox.dirty = true;
+            drop(outbox);
+            TURN.with(|turn| turn.dirty.borrow_mut().push(session.clone()));
+        }
     }
-    pub(crate) fn queued(&self) -> usize {
-        todo!()
+
+    pub(crate) fn poll_ready(&self, bytes: usize, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let mut outbox = self.lock();
+        match self.room(bytes) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(SendError::Closed) => Poll::Ready(Err(SendError::Closed)),
+            Err(SendError::Full) => {
+                let fits_at = self.common.config.max_queue.saturating_sub(bytes);
+                let waiters = &mut outbox.mail().waiters;
+                waiters.retain(|(_, waker)| !waker.will_wake(cx.waker()));
+                waiters.push((fits_at, cx.waker().clone()));
+                Poll::Pending
+            }
+        }
     }
+
     pub(crate) fn poke(&self) {
-        todo!()
+        let mut outbox = self.lock();
+        outbox.poked = true;
+        outbox.wake();
     }
-    pub(crate) fn settle(&self) {
-        todo!()
+
+    pub(crate) fn command(&self, command: Command) {
+        let mut outbox = self.lock();
+        outbox.mail().commands.push(command);
+        outbox.wake();
     }
-    pub(crate) fn close(&self, _: Reason, _: bool) {
-        todo!()
+
+    /// Asks the task to close. The first reason stays; an abort overrules an orderly close.
+    pub(crate) fn close(&self, reason: Reason, abort: bool) {
+        let mut outbox = self.lock();
+        let was_open = self.flags.fetch_and(!OPEN, Relaxed) & OPEN != 0;
+        let close = &mut outbox.mail().close;
+        match close {
+            Some((_, orderly)) => *orderly |= abort,
+            None if was_open || abort => *close = Some((reason, abort)),
+            None => return,
+        }
+        outbox.wake_waiters(usize::MAX);
+        outbox.wake();
     }
+
     pub(crate) fn overflow(&self) {
-        todo!()
+        self.close(Reason::SlowConsumer, true);
+    }
+
+    pub(crate) fn settle(&self) {
+        if self.flags.fetch_or(SETTLED, Relaxed) & SETTLED == 0 && self.has(SEATED) {
+            self.common.settled(self.counted);
+        }
+    }
+
+    /// Gives up its place: it is found no more and counts no more. Done once, whoever comes first.
+    pub(crate) fn leave(&self) {
+        let before = self.flags.fetch_and(!(SEATED | OPEN), Relaxed);
+        if before & SEATED != 0 {
+            let unsettled = self.flags.fetch_or(SETTLED, Relaxed) & SETTLED == 0;
+            self.common.left(&self.id, self.counted, unsettled);
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl Outbox {
+    fn mail(&mut self) -> &mut Mail {
+        self.mail.get_or_insert_default()
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn wake_waiters(&mut self, queued: usize) {
+        let Some(mail) = &mut self.mail else { return };
+        mail.waiters.retain(|(fits_at, waker)| {
+            let wake = queued == usize::MAX || queued == 0 || queued <= *fits_at;
+            if wake {
+                waker.wake_by_ref();
+            }
+            !wake
+        });
+    }
+
+    fn writable(&self) -> bool {
+        let way = match self.exit {
+            Exit::Closed => false,
+            Exit::Poll => true,
+            Exit::Task | Exit::Direct(_) => !self.blocked,
+        };
+        way && (self.queue.is_empty() || self.dirty)
+    }
+
+    fn queue(&mut self, shared: &Shared, message: &Message) {
+        let item = self.encode(shared, message);
+        shared.queued.fetch_add(item.cost(), Relaxed);
+        self.queue.push_back(item);
+    }
+
+    fn encode(&mut self, shared: &Shared, message: &Message) -> Item {
+        match &mut self.encoder {
+            Some(encoder) => encoder.encode(shared, message),
+            None => Item::Message(message.clone()),
+        }
+    }
+
+    // ---- for the task -------------------------------------------------------------------------------------------
+
+    /// What has come for the task since it last asked.
+    pub(crate) fn collect(&mut self, cx: &mut Context<'_>) -> Collected {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+        }
+        let (commands, close) = match &mut self.mail {
+            Some(mail) => (std::mem::take(&mut mail.commands), mail.close.take()),
+            None => (Vec::new(), None),
+        };
+        if self.mail.as_ref().is_some_and(|mail| mail.waiters.is_empty() && mail.pong.is_none()) {
+            self.mail = None;
+        }
+        Collected { commands, close, poked: std::mem::take(&mut self.poked), broken: self.broken }
+    }
+
+    /// Whether something waits to be written and cannot be; whether anything was written since last asked.
+    pub(crate) fn stalled(&mut self) -> (bool, bool) {
+        let waits = !self.queue.is_empty() && matches!(self.exit, Exit::Direct(_) | Exit::Task);
+        (waits, std::mem::take(&mut self.progress))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    pub(crate) fn set_exit(&mut self, exit: Exit) {
+        self.exit = exit;
+    }
+
+    /// From now on messages are frames of a WebSocket: what waits is encoded as such.
+    pub(crate) fn websocket(&mut self, shared: &Shared, deflate: Option<deflate::Params>, b64: bool) {
+        if deflate.is_none() && !b64 {
+            return;
+        }
+        let level = shared.common.config.deflate.map_or(6, |options| options.level);
+        let deflate = deflate.map(|params| {
+            let bits = params.server_max_window_bits;
+            let own = (!params.server_no_context_takeover).then(|| Deflater::new(bits, true, level));
+            Deflate { own, window_bits: bits }
+        });
+        self.encoder = Some(Box::new(Encoder { b64, deflate }));
+        let waiting = std::mem::take(&mut self.queue);
+        for item in waiting {
+            let before = item.cost();
+            let item = match item {
+                Item::Message(message) => self.encode(shared, &message),
+                frame => frame,
+            };
+            shared.queued.fetch_add(item.cost(), Relaxed);
+            shared.queued.fetch_sub(before, Relaxed);
+            self.queue.push_back(item);
+        }
+    }
+
+    /// Queues a frame of the engine's own before all messages that have not begun to leave.
+    pub(crate) fn queue_first(&mut self, shared: &Shared, frame: Bytes) {
+        shared.queued.fetch_add(frame.len(), Relaxed);
+        let at = usize::from(self.written > 0);
+        self.queue.insert(at.min(self.queue.len()), Item::Frame(frame));
+    }
+
+    /// Queues a frame of the engine's own after everything.
+    pub(crate) fn queue_last(&mut self, shared: &Shared, frame: Bytes) {
+        shared.queued.fetch_add(frame.len(), Relaxed);
+        self.queue.push_back(Item::Frame(frame));
+    }
+
+    /// Queues the answer to a ping. A peer that pings faster than it reads gets the latest one only.
+    pub(crate) fn pong(&mut self, shared: &Shared, frame: Bytes) {
+        if self.blocked || !self.queue.is_empty() {
+            self.mail().pong = Some(frame);
+        } else {
+            self.queue_first(shared, frame);
+        }
+    }
+
+    /// Drops everything that has not begun to leave.
+    pub(crate) fn discard(&mut self, shared: &Shared) {
+        let begun = usize::from(self.written > 0);
+        let dropped = self.queue.drain(begun.min(self.queue.len())..).map(|item| item.cost()).sum();
+        shared.queued.fetch_sub(dropped, Relaxed);
+        self.wake_waiters(shared.queued());
+    }
+
+    /// The end: nothing is left, nothing leaves, the connection's writing side is closed.
+    pub(crate) fn retire(&mut self, shared: &Shared) {
+        self.queue = VecDeque::new();
+        self.written = 0;
+        shared.queued.store(0, Relaxed);
+        self.exit = Exit::Closed;
+        self.blocked = false;
+        self.encoder = None;
+        self.wake_waiters(usize::MAX);
+    }
+
+    /// The session's task is gone: nobody is left to be woken.
+    pub(crate) fn orphan(&mut self, shared: &Shared) {
+        self.retire(shared);
+        self.waker = None;
+        self.mail = None;
+    }
+
+    /// Takes as much out of the queue as one poll's answer holds.
+    pub(crate) fn payload(
+        &mut self,
+        shared: &Shared,
+        form: Form,
+        owed: Owed,
+        open: &str,
+    ) -> Result<EncodedPayload, Unspeakable> {
+        let messages = self.queue.iter().filter_map(|item| match item {
+            Item::Message(message) => Some(message),
+            Item::Frame(_) => None,
+        });
+        let payload = encode_payload(form, owed.controls(), open, messages, shared.common.config.max_poll)?;
+        let taken = self.queue.drain(..payload.taken).map(|item| item.cost()).sum();
+        shared.queued.fetch_sub(taken, Relaxed);
+        self.emptied(shared);
+        Ok(payload)
+    }
+
+    /// Hands what waits to the socket, or to the task, whichever writes.
+    pub(crate) fn flush(&mut self, shared: &Shared) {
+        if self.blocked || self.queue.is_empty() {
+            return;
+        }
+        match std::mem::take(&mut self.exit) {
+            Exit::Direct(wire) => {
+                let done = self.write(shared, |slices| match slices {
+                    [one] => wire.try_write(one),
+                    many => wire.try_write_vectored(many),
+                });
+                self.exit = Exit::Direct(wire);
+                match done {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.blocked = true;
+                        self.wake();
+                    }
+                    Err(_) => {
+                        self.broken = true;
+                        self.blocked = true;
+                        self.wake();
+                    }
+                }
+            }
+            exit => {
+                if matches!(exit, Exit::Poll | Exit::Task) {
+                    self.wake();
+                }
+                self.exit = exit;
+            }
+        }
+    }
+
+    /// The task's part of flushing: waits for a socket that took no more, or writes to a stream that only it may
+    /// touch. Ready when nothing is left to wait for.
+    pub(crate) fn poll_flush(
+        &mut self,
+        shared: &Shared,
+        cx: &mut Context<'_>,
+        other: Option<&mut Box<dyn crate::stream::Io>>,
+    ) -> Poll<io::Result<()>> {
+        if self.broken {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if let Some(stream) = other {
+            let mut stream = std::pin::Pin::new(stream);
+            self.blocked = false;
+            if !self.queue.is_empty() {
+                let done = self.write(shared, |slices| {
+                    match stream.as_mut().poll_write_vectored(cx, slices) {
+                        Poll::Ready(result) => result,
+                        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+                    }
+                });
+                match done {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.blocked = true;
+                        return Poll::Pending;
+                    }
+                    Err(error) => return Poll::Ready(Err(error)),
+                    Ok(()) => {}
+                }
+            }
+            return stream.poll_flush(cx);
+        }
+        while self.blocked {
+            let Exit::Direct(wire) = &self.exit else { break };
+            std::task::ready!(wire.poll_ready(cx))?;
+            self.blocked = false;
+            self.flush(shared);
+            if self.broken {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes until the queue is empty or `write` fails.
+    fn write(
+        &mut self,
+        shared: &Shared,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        while !self.queue.is_empty() {
+            let count = match self.gather(shared.protocol, &mut write) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                done => done?,
+            };
+            self.advance(shared, count);
+        }
+        self.emptied(shared);
+        Ok(())
+    }
+
+    /// One call of `write` with as much of the queue as goes into one.
+    fn gather(
+        &self,
+        protocol: Protocol,
+        write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if let (1, Some(first)) = (self.queue.len(), self.queue.front())
+            && let Some(bytes) = first.whole()
+        {
+            return write(&[IoSlice::new(bytes.get(self.written..).unwrap_or_default())]);
+        }
+        // A binary message is two pieces, one of which is made here. The list of pieces borrows from the list of
+        // made ones, so these come first.
+        const ITEMS: usize = 32;
+        let mut heads = [MessageHead::default(); ITEMS];
+        for (item, head) in self.queue.iter().zip(&mut heads) {
+            if let Item::Message(message) = item
+                && message.is_binary()
+            {
+                *head = message.head(protocol);
+            }
+        }
+        let mut slices = [IoSlice::new(&[]); 2 * ITEMS];
+        let mut count = 0;
+        let mut skip = self.written;
+        for (item, head) in self.queue.iter().zip(&heads) {
+            let pieces = match item {
+                Item::Message(message) if message.is_binary() => [head.as_slice(), message.payload()],
+                Item::Message(message) => [message.frame_bytes(), &[]],
+                Item::Frame(frame) => [frame, &[]],
+            };
+            for piece in pieces {
+                let skipped = skip.min(piece.len());
+                skip -= skipped;
+                if skipped < piece.len() {
+                    slices[count] = IoSlice::new(&piece[skipped..]);
+                    count += 1;
+                }
+            }
+        }
+        write(&slices[..count])
+    }
+
+    /// Forgets `count` bytes that have been written.
+    fn advance(&mut self, shared: &Shared, count: usize) {
+        self.progress = true;
+        let mut done = self.written + count;
+        while let Some(first) = self.queue.front() {
+            let length = first.length(shared.protocol);
+            if done < length {
+                break;
+            }
+            done -= length;
+            shared.queued.fetch_sub(first.cost(), Relaxed);
+            self.queue.pop_front();
+        }
+        self.written = done;
+        if self.written == 0
+            && let Some(pong) = self.mail.as_mut().and_then(|mail| mail.pong.take())
+        {
+            self.queue_first(shared, pong);
+        }
+    }
+
+    /// After something left: gives memory back, and tells those who wait for room.
+    fn emptied(&mut self, shared: &Shared) {
+        if self.queue.is_empty() && self.queue.capacity() > 0 {
+            self.queue = VecDeque::new();
+        }
+        if self.mail.is_some() {
+            self.wake_waiters(shared.queued());
+        }
+    }
+}
+
+/// See [`Outbox::collect`].
+pub(crate) struct Collected {
+    pub(crate) commands: Vec<Command>,
+    pub(crate) close: Option<(Reason, bool)>,
+    pub(crate) poked: bool,
+    pub(crate) broken: bool,
+}
+
+impl Item {
+    /// Its bytes on a WebSocket, if they lie in one piece.
+    fn whole(&self) -> Option<&[u8]> {
+        match self {
+            Item::Message(message) if message.is_binary() => None,
+            Item::Message(message) => Some(message.frame_bytes()),
+            Item::Frame(frame) => Some(frame),
+        }
+    }
+
+    /// How many bytes it takes on a WebSocket.
+    fn length(&self, protocol: Protocol) -> usize {
+        match self {
+            Item::Message(message) if message.is_binary() => {
+                message.head(protocol).as_slice().len() + message.payload().len()
+            }
+            Item::Message(message) => message.frame_bytes().len(),
+            Item::Frame(frame) => frame.len(),
+        }
+    }
+}
+
+impl Encoder {
+    fn encode(&mut self, shared: &Shared, message: &Message) -> Item {
+        if self.b64 && message.is_binary() {
+            return Item::Frame(message.to_base64_frame(shared.protocol));
+        }
+        let Some(options) = &shared.common.config.deflate else { return Item::Message(message.clone()) };
+        let Some(deflate) = &mut self.deflate else { return Item::Message(message.clone()) };
+        if !message.compress() || message.payload_len() < options.threshold {
+            return Item::Message(message.clone());
+        }
+        Item::Frame(deflate.frame(shared, message, options.level))
+    }
+}
+
+impl Deflate {
+    fn frame(&mut self, shared: &Shared, message: &Message, level: u8) -> Bytes {
+        let opcode = if message.is_binary() { OpCode::Binary } else { OpCode::Text };
+        // A revision 3 binary packet has its type in front.
+        let typed;
+        let packet = if message.is_binary() && shared.protocol == Protocol::V3 {
+            typed = [&[4], message.packet()].concat();
+            &typed
+        } else {
+            message.packet()
+        };
+        if let Some(own) = &mut self.own {
+            return own.frame(opcode, packet);
+        }
+        // Without context takeover every peer with the same window gets the same bytes. A broadcast comes here once
+        // per recipient, on one thread, in a row: the last result is most likely the one that is wanted.
+        SQUEEZED.with_borrow_mut(|last| {
+            let key = (message.payload().as_ptr() as usize, self.window_bits, level, shared.protocol);
+            match last {
+                Some(hit) if hit.key == key && hit.message == *message => hit.frame.clone(),
+                _ => {
+                    let frame = Deflater::new(self.window_bits, false, level).frame(opcode, packet);
+                    *last = Some(Squeezed { key, message: message.clone(), frame: frame.clone() });
+                    frame
+                }
+            }
+        })
+    }
+}
+
+/// The last message that was compressed on this thread.
+struct Squeezed {
+    key: (usize, u8, u8, Protocol),
+    message: Message,
+    frame: Bytes,
+}
+
+thread_local! {
+    static SQUEEZED: RefCell<Option<Squeezed>> = const { RefCell::new(None) };
+    static TURN: Turn = const { Turn { depth: Cell::new(0), dirty: RefCell::new(Vec::new()) } };
+}
+
+/// The turn that is running on this thread.
+struct Turn {
+    depth: Cell<u32>,
+    dirty: RefCell<Vec<Session>>,
+}
+
+impl Turn {
+    fn is_running(&self) -> bool {
+        self.depth.get() > 0
+    }
+
+    fn end(&self) {
+        self.depth.set(self.depth.get() - 1);
+        if self.depth.get() > 0 {
+            return;
+        }
+        let mut dirty = std::mem::take(&mut *self.dirty.borrow_mut());
+        for session in dirty.drain(..) {
+            let mut outbox = session.0.lock();
+            outbox.dirty = false;
+            outbox.flush(&session.0);
+        }
+        // Kept for the next turn, unless a broadcast to very many made it large.
+        if dirty.capacity() <= 1024 {
+            *self.dirty.borrow_mut() = dirty;
+        }
     }
 }
 
@@ -58,5 +871,14 @@ impl Shared {
 /// A handler that emits three events, or a broadcast from inside a handler, so costs one write per recipient. Every
 /// call of a [`Link`](crate::Link) already is a turn. Turns nest; the outermost one writes.
 pub fn turn<R>(f: impl FnOnce() -> R) -> R {
+    /// Ends the turn even if `f` panics: what was sent before stays sent.
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            TURN.with(Turn::end);
+        }
+    }
+    TURN.with(|turn| turn.depth.set(turn.depth.get() + 1));
+    let _end = End;
     f()
 }

@@ -1,0 +1,898 @@
+//! The loop: one task owns one session, across its transports.
+//!
+//! Each time it is woken it takes all that is waiting (commands from HTTP, pokes, bytes, time), feeds it to the rules
+//! in `sockeye-proto`, does what they ask, and leaves; what was sent meanwhile is written once, when the turn ends.
+//! It is written as one `poll` and not as an `async fn`, because ten thousand of these lie idle: nothing is
+//! kept but the state itself, one timer, and no buffer. Bytes are read into a buffer that the thread lends.
+//!
+//! It never blocks, never waits for a lock that anybody holds for long, and never calls the application while holding
+//! one.
+
+use std::cell::Cell;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sockeye_proto::engine::Session as Machine;
+use sockeye_proto::engine::{
+    Control, Data, Fault, Form, Kind, Lane, Outlet, Output, Packet, Reason as MachineReason, Received,
+    decode_binary, decode_text,
+};
+use sockeye_proto::websocket::frame::{self, OpCode};
+use sockeye_proto::websocket::{CloseCode, Event, Reader, ReaderConfig, Role, Violation};
+use tokio::time::{Instant, Sleep};
+
+use crate::common::{Alive, Common};
+use crate::outbox::{Candidate, Collected, Command, Exit, PollReply};
+use crate::polling::Polling;
+use crate::stream::{ReadEnd, Stream};
+use crate::{Application, Flow, Handshake, Incoming, Link, Protocol, Reason, Session, Transport, turn};
+
+/// How long a peer gets to answer our close frame.
+const CLOSE_ANSWER: Duration = Duration::from_secs(5);
+/// How long it gets to end the connection when both have said goodbye.
+const CLOSE_END: Duration = Duration::from_secs(1);
+/// How much is read in one go; then other tasks get their turn.
+const BUDGET: usize = 256 * 1024;
+/// The same for a POST, whose packets may be two bytes small.
+const POST_BUDGET: usize = 64 * 1024;
+
+pin_project_lite::pin_project! {
+    /// See the module.
+    pub(crate) struct Task<L: Link> {
+        core: Core<L>,
+        // What the timer is set to. `None`: it has fired or was never set.
+        armed: Option<Instant>,
+        alive: Alive,
+        #[pin]
+        sleep: Sleep,
+    }
+
+    impl<L: Link> PinnedDrop for Task<L> {
+        fn drop(this: Pin<&mut Self>) {
+            this.project().core.abandon();
+        }
+    }
+}
+
+struct Core<L: Link> {
+    life: Life<L>,
+    socket: Option<Socket>,
+    ending: Ending,
+}
+
+/// How far the end of the connection is, once the session is over.
+enum Ending {
+    Not,
+    /// Our close frame is on its way; until the moment given, the peer may answer.
+    Goodbye { until: Instant, heard: bool },
+}
+
+/// The WebSocket of the session.
+struct Socket {
+    read: ReadEnd,
+    reader: Reader,
+    /// Bytes that were read and may not be looked at yet, because the link said so.
+    held: Vec<u8>,
+    /// Since when a message has been incomplete.
+    mid_since: Option<Instant>,
+}
+
+/// The session itself: rules, link, outbox.
+pub(crate) struct Life<L: Link> {
+    pub(crate) session: Session,
+    link: Option<L>,
+    pub(crate) machine: Machine,
+    pub(crate) now: Instant,
+    until: Option<Duration>,
+    pub(crate) polling: Option<Box<Polling>>,
+    /// Why we are closing, where we decided it.
+    closing: Option<Reason>,
+    stalled_since: Option<Instant>,
+    /// The link said pause.
+    paused: bool,
+    /// The outbox is too full to read on.
+    choked: bool,
+    pub(crate) signs: Signs,
+}
+
+/// What the rules asked for and whoever holds the sockets has to do.
+#[derive(Default)]
+pub(crate) struct Signs {
+    /// Write `3probe` on the candidate.
+    pub(crate) probe: bool,
+    /// The candidate is the session's socket.
+    pub(crate) switch: bool,
+    /// The candidate has to go.
+    pub(crate) drop_candidate: bool,
+    /// The code of the close frame that the session's socket is to end with.
+    farewell: Option<Farewell>,
+    closed: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Farewell {
+    code: Option<CloseCode>,
+    /// The peer has said goodbye, or cannot be listened to any more.
+    heard: bool,
+}
+
+/// How a session begins.
+pub(crate) enum Start {
+    /// With a GET, answered by the open packet.
+    Polling { polling: Box<Polling> },
+    /// With a WebSocket.
+    WebSocket(Box<Candidate>),
+}
+
+impl<L: Link> Task<L> {
+    /// Opens the session: the open packet is sent, then the application is told. Spawn what is returned.
+    pub(crate) fn open<A: Application<Link = L>>(
+        application: &A,
+        session: Session,
+        handshake: &std::sync::Arc<Handshake>,
+        start: Start,
+    ) -> Self {
+        turn(|| {
+            let common = session.0.common.clone();
+            let alive = Alive::new(&common);
+            let now = Instant::now();
+            let time = common.since_epoch(now);
+            let protocol = session.protocol();
+            let (machine, polling, candidate) = match start {
+                Start::Polling { polling } => {
+                    (Machine::polling(protocol, common.timing(), time), Some(polling), None)
+                }
+                Start::WebSocket(candidate) => {
+                    (Machine::websocket(protocol, common.timing(), time), None, Some(candidate))
+                }
+            };
+            common.counters.opened.fetch_add(1, Relaxed);
+            let life = Life {
+                session,
+                link: None,
+                machine,
+                now,
+                until: None,
+                polling,
+                closing: None,
+                stalled_since: None,
+                paused: false,
+                choked: false,
+                signs: Signs::default(),
+            };
+            let mut core = Core { life, socket: None, ending: Ending::Not };
+            if let Some(candidate) = candidate {
+                core.install(*candidate, None, Vec::new());
+            }
+            core.life.drain();
+            let session = core.life.session.clone();
+            match catch_unwind(AssertUnwindSafe(|| application.open(&session, handshake))) {
+                Ok(link) => core.life.link = Some(link),
+                Err(_) => {
+                    tracing::error!("the application panicked while opening a session");
+                    core.life.shut(Reason::ServerError, true);
+                }
+            }
+            Task { core, armed: None, alive, sleep: tokio::time::sleep_until(now) }
+        })
+    }
+}
+
+impl<L: Link> Future for Task<L> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        loop {
+            let Some(deadline) = turn(|| this.core.step(cx)) else { return Poll::Ready(()) };
+            // The timer is only ever moved forward: most deadlines move away with each message, and firing early
+            // does no harm.
+            if this.armed.is_none_or(|armed| deadline < armed || armed <= this.core.life.now) {
+                *this.armed = Some(deadline);
+                this.sleep.as_mut().reset(deadline);
+                if this.sleep.as_mut().poll(cx).is_ready() {
+                    *this.armed = None;
+                    continue;
+                }
+            }
+            return Poll::Pending;
+        }
+    }
+}
+
+impl<L: Link> Core<L> {
+    /// One round. Returns when the next is due at the latest, or `None` when all is over.
+    fn step(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
+        let life = &mut self.life;
+        life.now = Instant::now();
+        let mut outbox = life.session.0.lock();
+        let Collected { commands, close, poked, broken } = outbox.collect(cx);
+        let blocked = outbox.is_blocked();
+        drop(outbox);
+
+        let cut = commands.iter().any(|command| matches!(command, Command::Cut));
+        for command in commands {
+            self.life.command(command);
+        }
+        if cut {
+            self.life.cut();
+            return None;
+        }
+        if let Some((reason, abort)) = close {
+            self.life.shut(reason, abort);
+        }
+        if matches!(self.ending, Ending::Not) {
+            let other = self.socket.as_mut().is_some_and(|socket| socket.read.other().is_some());
+            if broken || blocked || other || self.life.stalled_since.is_some() {
+                self.poll_write(cx);
+            }
+            if poked {
+                self.life.woken();
+            }
+            self.poll_polling(cx);
+            self.poll_read(cx);
+            self.life.timers(self.socket.as_mut());
+            self.life.settle();
+            if self.socket.as_mut().is_some_and(|socket| socket.read.other().is_some()) {
+                self.poll_write(cx);
+            }
+            self.begin_ending();
+        }
+        match self.ending {
+            Ending::Not if self.life.signs.closed => None,
+            Ending::Not => Some(self.life.deadline(self.socket.as_ref())),
+            Ending::Goodbye { .. } => self.end(cx),
+        }
+    }
+
+    /// Makes a WebSocket the session's. `reader` and `held` come with one that was a candidate before.
+    fn install(&mut self, candidate: Candidate, reader: Option<Reader>, held: Vec<u8>) {
+        let shared = &self.life.session.0;
+        let reader =
+            reader.unwrap_or_else(|| Reader::new(Role::Server, reader_config(&shared.common, &candidate)));
+        let (read, write) = candidate.stream.split();
+        let mut outbox = shared.lock();
+        outbox.websocket(shared, candidate.deflate, candidate.b64);
+        outbox.set_exit(match write {
+            Some(write) => Exit::Direct(write),
+            None => Exit::Task,
+        });
+        drop(outbox);
+        let held = if candidate.early.is_empty() { held } else { [&candidate.early[..], &held].concat() };
+        self.socket = Some(Socket { read, reader, held, mid_since: None });
+        shared.flush_later(&self.life.session);
+    }
+
+    /// Goes on writing where the socket took no more.
+    fn poll_write(&mut self, cx: &mut Context<'_>) {
+        let shared = &self.life.session.0;
+        let other = self.socket.as_mut().and_then(|socket| socket.read.other());
+        let mut outbox = shared.lock();
+        let done = outbox.poll_flush(shared, cx, other);
+        let (waits, progress) = outbox.stalled();
+        drop(outbox);
+        if let Poll::Ready(Err(_)) = done {
+            return self.life.lost(Lane::WebSocket, Some(Fault::Write));
+        }
+        self.life.stalled_since = match self.life.stalled_since {
+            _ if !waits => None,
+            Some(since) if !progress => Some(since),
+            _ => Some(self.life.now),
+        };
+        self.life.unchoke();
+    }
+
+    /// Reads what the session's WebSocket has.
+    fn poll_read(&mut self, cx: &mut Context<'_>) {
+        let Some(socket) = &mut self.socket else { return };
+        let life = &mut self.life;
+        let mut budget = BUDGET;
+        loop {
+            if life.signs.closed || !life.may_read(Lane::WebSocket) {
+                socket.mid_since = None;
+                return;
+            }
+            if !socket.held.is_empty() {
+                let mut held = std::mem::take(&mut socket.held);
+                let used = life.feed(&mut socket.reader, Lane::WebSocket, &mut held, cx);
+                held.drain(..used);
+                socket.held = held;
+                continue;
+            }
+            if budget == 0 {
+                cx.waker().wake_by_ref();
+                return;
+            }
+            let read = with_scratch(|scratch| {
+                let count = match socket.read.poll_read(cx, scratch) {
+                    Poll::Ready(Ok(count)) => count,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => return Poll::Pending,
+                };
+                let input = &mut scratch[..count];
+                let used = life.feed(&mut socket.reader, Lane::WebSocket, input, cx);
+                if used < count && !life.signs.closed {
+                    socket.held = input[used..].to_vec();
+                }
+                Poll::Ready(Ok(count))
+            });
+            match read {
+                Poll::Ready(Ok(0)) => return life.lost(Lane::WebSocket, None),
+                Poll::Ready(Ok(count)) => budget = budget.saturating_sub(count),
+                Poll::Ready(Err(error)) => return life.lost(Lane::WebSocket, read_fault(&error)),
+                Poll::Pending => break,
+            }
+        }
+        socket.mid_since = match socket.reader.is_mid_message() {
+            true => socket.mid_since.or(Some(life.now)),
+            false => None,
+        };
+    }
+
+    /// Everything about HTTP: a poll that was given up, a POST half read, a WebSocket that wants to take over.
+    fn poll_polling(&mut self, cx: &mut Context<'_>) {
+        let Some(polling) = &mut self.life.polling else { return };
+        if polling.poll_given_up(cx) {
+            self.life.machine.handle_poll_lost(self.life.time());
+            self.life.drain();
+        }
+        self.life.poll_post(cx);
+        self.poll_candidate(cx);
+        let done = |polling: &Polling| polling.is_idle();
+        if self.socket.is_some() && self.life.polling.as_deref().is_some_and(done) {
+            self.life.polling = None;
+        }
+    }
+
+    fn poll_candidate(&mut self, cx: &mut Context<'_>) {
+        let Some(mut candidate) = self.life.polling.as_mut().and_then(|polling| polling.candidate.take()) else {
+            return;
+        };
+        let life = &mut self.life;
+        let mut held = Vec::new();
+        loop {
+            if std::mem::take(&mut life.signs.probe) {
+                frame::encode(OpCode::Text, false, b"3probe", None, &mut candidate.out);
+            }
+            if std::mem::take(&mut life.signs.switch) {
+                return self.switch(candidate, held);
+            }
+            if std::mem::take(&mut life.signs.drop_candidate) || life.signs.closed {
+                life.session.0.common.counters.upgrades_failed.fetch_add(1, Relaxed);
+                return candidate.goodbye(&life.session.0.common);
+            }
+            if let Poll::Ready(Err(_)) = candidate.poll_write(cx) {
+                life.lost(Lane::Candidate, Some(Fault::Write));
+                life.signs.drop_candidate = true;
+                continue;
+            }
+            let early = std::mem::take(&mut candidate.socket.early);
+            let read = if early.is_empty() {
+                with_scratch(|scratch| {
+                    let count = match candidate.poll_read(cx, scratch) {
+                        Poll::Ready(Ok(count)) => count,
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                        Poll::Pending => return Poll::Pending,
+                    };
+                    let used = life.feed(&mut candidate.reader, Lane::Candidate, &mut scratch[..count], cx);
+                    held = scratch[used..count].to_vec();
+                    Poll::Ready(Ok(count))
+                })
+            } else {
+                let mut early = early.to_vec();
+                let used = life.feed(&mut candidate.reader, Lane::Candidate, &mut early, cx);
+                held = early.split_off(used);
+                Poll::Ready(Ok(early.len().max(1)))
+            };
+            match read {
+                Poll::Ready(Ok(0)) => {
+                    life.lost(Lane::Candidate, None);
+                    life.signs.drop_candidate = true;
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => {
+                    life.lost(Lane::Candidate, Some(Fault::Frame));
+                    life.signs.drop_candidate = true;
+                }
+                Poll::Pending => break,
+            }
+        }
+        if let Some(polling) = &mut self.life.polling {
+            polling.candidate = Some(candidate);
+        }
+    }
+
+    /// The candidate has become the session's WebSocket. `held` came behind the packet that made it so.
+    fn switch(&mut self, candidate: Box<crate::polling::Probe>, held: Vec<u8>) {
+        let (candidate, reader, out) = candidate.into_parts();
+        self.install(candidate, Some(reader), held);
+        let shared = &self.life.session.0;
+        if !out.is_empty() {
+            shared.lock().queue_first(shared, Bytes::from(out));
+        }
+        shared.upgraded();
+        shared.common.counters.upgraded.fetch_add(1, Relaxed);
+        self.life.call(|link| link.upgraded(Transport::WebSocket));
+    }
+
+    /// If the session is over: what is left to do on the connection.
+    fn begin_ending(&mut self) {
+        if !self.life.signs.closed {
+            return;
+        }
+        let shared = &self.life.session.0;
+        let (Some(_), Some(farewell)) = (&self.socket, self.life.signs.farewell) else { return };
+        let control = frame::Control::close(farewell.code, "", None);
+        let mut outbox = shared.lock();
+        outbox.queue_last(shared, Bytes::copy_from_slice(control.as_slice()));
+        drop(outbox);
+        let wait = if farewell.heard { CLOSE_END } else { CLOSE_ANSWER };
+        self.ending = Ending::Goodbye { until: self.life.now + wait, heard: farewell.heard };
+    }
+
+    /// After the session: sends our close frame, waits for the peer's, then ends the stream and waits for the peer
+    /// to do the same. Both waits are short, and everything else that comes is thrown away.
+    fn end(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
+        let (Ending::Goodbye { until, heard }, Some(socket)) = (&mut self.ending, &mut self.socket) else {
+            return None;
+        };
+        let now = self.life.now;
+        let shared = &self.life.session.0;
+        loop {
+            let mut outbox = shared.lock();
+            outbox.flush(shared);
+            match outbox.poll_flush(shared, cx, socket.read.other()) {
+                Poll::Ready(Err(_)) => return None,
+                Poll::Ready(Ok(())) if *heard && outbox.is_empty() => {
+                    outbox.retire(shared);
+                    drop(outbox);
+                    // For a shared socket this was the end of the stream; another has to be told.
+                    if let Some(stream) = socket.read.other()
+                        && let Poll::Ready(Err(_)) = Pin::new(stream).poll_shutdown(cx)
+                    {
+                        return None;
+                    }
+                }
+                _ => drop(outbox),
+            }
+            if now >= *until {
+                return None;
+            }
+            let read = with_scratch(|scratch| match socket.read.poll_read(cx, scratch) {
+                Poll::Ready(Ok(count)) => {
+                    let close = !*heard && finds_close(&mut socket.reader, &mut scratch[..count]);
+                    Poll::Ready(Ok((count, close)))
+                }
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Pending => Poll::Pending,
+            });
+            match read {
+                Poll::Ready(Ok((0, _)) | Err(_)) => return None,
+                Poll::Ready(Ok((_, close))) => {
+                    if close {
+                        *heard = true;
+                        *until = now + CLOSE_END;
+                    }
+                }
+                Poll::Pending => return Some(*until),
+            }
+        }
+    }
+
+    /// The task is gone: at its end, or because the runtime went down under it.
+    fn abandon(&mut self) {
+        self.life.cut();
+        let shared = &self.life.session.0;
+        shared.lock().orphan(shared);
+    }
+}
+
+impl<L: Link> Life<L> {
+    pub(crate) fn common(&self) -> &Common {
+        &self.session.0.common
+    }
+
+    /// The time by which the rules count.
+    pub(crate) fn time(&self) -> Duration {
+        self.common().since_epoch(self.now)
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Candidate(candidate) => {
+                let time = self.time();
+                let admission = self.machine.handle_candidate(time);
+                crate::polling::admit_candidate(self, *candidate, admission);
+                self.drain();
+            }
+            Command::Cut => {}
+            other => crate::polling::command(self, other),
+        }
+    }
+
+    /// Calls the link, and survives it.
+    fn call<R>(&mut self, f: impl FnOnce(&mut L) -> R) -> Option<R> {
+        let link = self.link.as_mut()?;
+        match catch_unwind(AssertUnwindSafe(|| f(link))) {
+            Ok(result) => Some(result),
+            Err(_) => {
+                tracing::error!("a link panicked; its session is closed");
+                self.shut(Reason::ServerError, true);
+                None
+            }
+        }
+    }
+
+    fn apply(&mut self, flow: Option<Flow>) {
+        match flow {
+            None => {}
+            Some(Flow::Continue) => {
+                if std::mem::take(&mut self.paused) {
+                    self.excuse();
+                }
+            }
+            Some(Flow::Pause) => self.paused = true,
+            Some(Flow::Close(reason)) => self.shut(reason, false),
+        }
+    }
+
+    fn excuse(&mut self) {
+        let time = self.time();
+        self.machine.excuse_silence(time);
+        self.drain();
+    }
+
+    fn woken(&mut self) {
+        let flow = self.call(|link| link.woken());
+        self.apply(flow);
+    }
+
+    /// Whether bytes from this lane may be looked at now.
+    pub(crate) fn may_read(&self, lane: Lane) -> bool {
+        let free = lane == Lane::Candidate || !(self.paused || self.choked);
+        free && self.machine.may_read(lane)
+    }
+
+    /// Feeds bytes of a WebSocket until they are used up or may not be looked at for now. Returns how many were used.
+    fn feed(&mut self, reader: &mut Reader, lane: Lane, input: &mut [u8], cx: &mut Context<'_>) -> usize {
+        let mut used = 0;
+        while used < input.len() {
+            match reader.read(&mut input[used..]) {
+                Ok((count, event)) => {
+                    used += count;
+                    let Some(event) = event else { continue };
+                    self.event(lane, event);
+                    self.choke(cx);
+                }
+                Err(violation) => {
+                    self.violation(lane, violation);
+                    return input.len();
+                }
+            }
+            let signs = &self.signs;
+            if signs.closed || signs.switch || signs.drop_candidate || !self.may_read(lane) {
+                break;
+            }
+        }
+        used
+    }
+
+    fn event(&mut self, lane: Lane, event: Event<'_>) {
+        match event {
+            Event::Text(text) => match decode_text(&text, self.machine.protocol()) {
+                Ok(packet) => self.packet(lane, packet),
+                Err(_) => self.undecodable(lane),
+            },
+            // Without a type byte the bytes are the message: an owned buffer is handed on as it is.
+            Event::Binary(bytes) if self.machine.protocol() == Protocol::V4 => {
+                self.packet(lane, Packet { kind: Kind::Message, data: Data::Binary(bytes) });
+            }
+            Event::Binary(bytes) => match decode_binary(&bytes, self.machine.protocol()) {
+                Ok(packet) => self.packet(lane, packet),
+                Err(_) => self.undecodable(lane),
+            },
+            Event::Ping(payload) => {
+                let pong = frame::Control::pong(&payload, None);
+                if lane == Lane::WebSocket {
+                    self.session.0.lock().pong(&self.session.0, Bytes::copy_from_slice(pong.as_slice()));
+                    self.session.0.flush_later(&self.session);
+                }
+            }
+            Event::Pong(_) => {}
+            Event::Close(close) => {
+                if lane == Lane::WebSocket {
+                    self.signs.farewell = Some(Farewell { code: close.map(|close| close.code), heard: true });
+                    self.session.0.lock().discard(&self.session.0);
+                }
+                self.lost(lane, None);
+                self.signs.drop_candidate |= lane == Lane::Candidate;
+            }
+        }
+    }
+
+    fn violation(&mut self, lane: Lane, violation: Violation) {
+        let fault = if violation == Violation::TooBig { Fault::TooBig } else { Fault::Frame };
+        if lane == Lane::WebSocket {
+            self.signs.farewell = Some(Farewell { code: Some(violation.close_code()), heard: true });
+        }
+        self.lost(lane, Some(fault));
+        self.signs.drop_candidate |= lane == Lane::Candidate;
+    }
+
+    /// A packet has come on a lane.
+    pub(crate) fn packet(&mut self, lane: Lane, packet: Packet<'_>) {
+        let time = self.time();
+        let received = self.machine.handle_packet(lane, &packet, time);
+        self.drain();
+        if received != Received::Deliver {
+            return;
+        }
+        let doubled = self.machine.protocol() == Protocol::V3 && self.common().config.eio3_double_utf8;
+        let packet = if doubled { packet.undoubled() } else { packet };
+        let message = match packet.data {
+            Data::Text(text) => Incoming::Text(text),
+            Data::Binary(bytes) => Incoming::Binary(bytes),
+        };
+        let flow = self.call(|link| link.received(message));
+        self.apply(flow);
+    }
+
+    pub(crate) fn undecodable(&mut self, lane: Lane) {
+        let time = self.time();
+        self.machine.handle_undecodable(lane, time);
+        self.drain();
+    }
+
+    fn lost(&mut self, lane: Lane, fault: Option<Fault>) {
+        let time = self.time();
+        self.machine.handle_websocket_lost(lane, fault, time);
+        self.drain();
+    }
+
+    /// While the outbox holds much, nothing is read: a peer that asks and does not listen waits for itself, and loses
+    /// nothing.
+    pub(crate) fn choke(&mut self, cx: &mut Context<'_>) {
+        let high = self.high_water();
+        if self.session.queued() <= high || self.choked {
+            return;
+        }
+        let shared = &self.session.0;
+        let mut outbox = shared.lock();
+        outbox.flush(shared);
+        drop(outbox);
+        if self.session.queued() > high {
+            self.choked = true;
+            // Streams that only this task writes have not been tried yet.
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    pub(crate) fn unchoke(&mut self) {
+        if self.choked && self.session.queued() <= self.high_water() / 2 {
+            self.choked = false;
+            self.excuse();
+        }
+    }
+
+    fn high_water(&self) -> usize {
+        (self.common().config.max_queue / 2).min(256 * 1024)
+    }
+
+    // ---- what the rules ask for ---------------------------------------------------------------------------------
+
+    /// Does all that the rules ask for.
+    pub(crate) fn drain(&mut self) {
+        loop {
+            match self.machine.output() {
+                Output::Idle { until } => {
+                    self.until = until;
+                    return;
+                }
+                Output::Send(control) => self.send_control(control),
+                Output::SendProbe => self.signs.probe = true,
+                Output::Switch => self.signs.switch = true,
+                Output::CloseCandidate => self.signs.drop_candidate = true,
+                Output::CloseWebSocket => {
+                    self.signs.farewell.get_or_insert(Farewell { code: None, heard: false });
+                }
+                Output::AnswerPoll(answer) => crate::polling::answer(self, answer),
+                Output::AnswerPost => crate::polling::answer_post(self),
+                Output::DropPost => crate::polling::drop_post(self),
+                Output::Closed(reason) => self.closed(reason),
+            }
+        }
+    }
+
+    fn send_control(&mut self, control: Control) {
+        let mut bytes = Vec::new();
+        let text = match control {
+            Control::Open => format!("0{}", self.common().open(self.session.id(), Transport::WebSocket)),
+            other => char::from(other.kind().digit()).to_string(),
+        };
+        frame::encode(OpCode::Text, false, text.as_bytes(), None, &mut bytes);
+        let shared = &self.session.0;
+        shared.lock().queue_first(shared, Bytes::from(bytes));
+        shared.flush_later(&self.session);
+    }
+
+    fn closed(&mut self, reason: MachineReason) {
+        let reason = match reason {
+            MachineReason::TransportClose => Reason::TransportClose,
+            MachineReason::TransportError(fault) => Reason::TransportError(fault.as_str()),
+            MachineReason::PingTimeout => Reason::PingTimeout,
+            MachineReason::ParseError => Reason::ParseError,
+            MachineReason::ForcedClose => self.closing.take().unwrap_or(Reason::ForcedClose),
+        };
+        if let Some(farewell) = &mut self.signs.farewell
+            && !farewell.heard
+        {
+            farewell.code = CloseCode::new(reason.close_code());
+        }
+        self.over(&reason);
+    }
+
+    /// The session is over: nobody finds it, nothing more is taken, and the link hears why.
+    fn over(&mut self, reason: &Reason) {
+        if std::mem::replace(&mut self.signs.closed, true) {
+            return;
+        }
+        self.session.0.shut();
+        self.session.0.leave();
+        self.common().counters.closed(reason);
+        if let Some(link) = self.link.take()
+            && catch_unwind(AssertUnwindSafe(|| link.closed(reason))).is_err()
+        {
+            tracing::error!("a link panicked while closing");
+        }
+    }
+
+    /// Closes for a reason of ours.
+    pub(crate) fn shut(&mut self, reason: Reason, abort: bool) {
+        if self.signs.closed {
+            return;
+        }
+        self.closing.get_or_insert(reason);
+        self.session.0.shut();
+        let time = self.time();
+        if abort {
+            self.session.0.lock().discard(&self.session.0);
+            self.machine.abort(time);
+        } else {
+            self.machine.close(time);
+        }
+        self.drain();
+    }
+
+    /// Ends at once, without a word.
+    fn cut(&mut self) {
+        let reason = self.closing.take().unwrap_or(Reason::ServerShuttingDown);
+        self.over(&reason);
+    }
+
+    // ---- time and queue -----------------------------------------------------------------------------------------
+
+    fn timers(&mut self, socket: Option<&mut Socket>) {
+        if self.signs.closed {
+            return;
+        }
+        let time = self.time();
+        if self.until.is_some_and(|until| until <= time) {
+            if self.paused || self.choked {
+                self.machine.excuse_silence(time);
+                self.drain();
+            }
+            self.machine.handle_timeout(time);
+            self.drain();
+        }
+        let now = self.now;
+        if self.link.as_ref().and_then(|link| link.deadline()).is_some_and(|deadline| deadline <= now) {
+            let flow = self.call(|link| link.timer());
+            self.apply(flow);
+        }
+        let config = &self.common().config;
+        let (stall, upload) = (config.stall_timeout, config.upload_timeout);
+        if self.stalled_since.is_some_and(|since| since + stall <= now) {
+            self.shut(Reason::SlowConsumer, true);
+        }
+        if socket.and_then(|socket| socket.mid_since).is_some_and(|since| since + upload <= now) {
+            self.shut(Reason::TransportError("message took too long"), true);
+        }
+    }
+
+    /// Answers a waiting poll if there is something to say, and ends an orderly close when all is said.
+    fn settle(&mut self) {
+        loop {
+            if self.signs.closed {
+                return;
+            }
+            let outlet = self.machine.outlet();
+            if outlet == Outlet::WebSocket && !self.machine.is_closing() {
+                return;
+            }
+            let shared = &self.session.0;
+            let mut outbox = shared.lock();
+            outbox.flush(shared);
+            let empty = outbox.is_empty();
+            match outlet {
+                Outlet::Nowhere => outbox.hold(),
+                Outlet::Poll => outbox.set_exit(Exit::Poll),
+                Outlet::WebSocket => {}
+            }
+            drop(outbox);
+            let time = self.time();
+            if outlet == Outlet::Poll && !empty {
+                let Some(answer) = self.machine.take_poll() else { return };
+                crate::polling::answer(self, answer);
+                self.drain();
+                self.unchoke();
+            } else if self.machine.is_closing() && empty {
+                let before = self.machine.clone();
+                self.machine.handle_drained(time);
+                self.drain();
+                if self.machine == before {
+                    return;
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn deadline(&self, socket: Option<&Socket>) -> Instant {
+        let common = self.common();
+        let config = &common.config;
+        let far = || self.now + Duration::from_secs(3600);
+        let until = self.until.map_or_else(far, |until| common.instant(until));
+        [
+            self.link.as_ref().and_then(|link| link.deadline()),
+            self.stalled_since.map(|since| since + config.stall_timeout),
+            socket.and_then(|socket| socket.mid_since).map(|since| since + config.upload_timeout),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(until, Instant::min)
+    }
+}
+
+pub(crate) fn reader_config(common: &Common, candidate: &Candidate) -> ReaderConfig {
+    ReaderConfig {
+        max_message: common.config.max_payload,
+        strict_lengths: common.config.strict_lengths,
+        deflate: candidate.deflate,
+    }
+}
+
+/// A peer that resets the connection has closed it, as far as an application can tell.
+fn read_fault(error: &io::Error) -> Option<Fault> {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => None,
+        _ => Some(Fault::Frame),
+    }
+}
+
+/// Looks for the peer's close frame, and for nothing else.
+fn finds_close(reader: &mut Reader, mut input: &mut [u8]) -> bool {
+    while !input.is_empty() {
+        match reader.read(input) {
+            Ok((_, Some(Event::Close(_)))) | Err(_) => return true,
+            Ok((used, _)) => input = &mut std::mem::take(&mut input)[used..],
+        }
+    }
+    false
+}
+
+/// Lends the thread's read buffer. Taken out while in use, so that a nested use gets one of its own.
+fn with_scratch<R>(f: impl FnOnce(&mut [u8]) -> R) -> R {
+    thread_local! {
+        static SCRATCH: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+    }
+    let mut scratch = SCRATCH.take().unwrap_or_else(|| vec![0; BUDGET].into_boxed_slice());
+    let result = f(&mut scratch);
+    SCRATCH.set(Some(scratch));
+    result
+}
