@@ -122,7 +122,7 @@ impl Common {
         self.vacate(counted, unsettled);
     }
 
-    fn vacate(&self, counted: Option<IpAddr>, unsettled: bool) {
+    pub(crate) fn vacate(&self, counted: Option<IpAddr>, unsettled: bool) {
         self.counters.sessions.fetch_sub(1, Relaxed);
         if unsettled {
             self.counters.unsettled.fetch_sub(1, Relaxed);

@@ -1,20 +1,32 @@
-//! The engine: requests in, sessions out.
+//! The engine: its door for requests, its door for raw streams, and its end.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{Application, Body, Config, ConfigError, Peer, Stats};
+use crate::common::{Alive, Common};
+use crate::outbox::Command;
+use crate::service::{Answer, Upgrade};
+use crate::stream::Stream;
+use crate::{Application, Body, Config, ConfigError, Peer, Reason, Stats};
+
+/// How long a host may take to hand over a stream after it was told 101.
+const HANDOVER: Duration = Duration::from_secs(10);
+/// How long cut tasks get to notice.
+const CUT: Duration = Duration::from_secs(2);
 
 /// An Engine.IO server: takes requests from any HTTP host and keeps the sessions. Cheap to clone.
-pub struct Engine<A: Application>(Arc<Inner<A>>);
+pub struct Engine<A: Application>(pub(crate) Arc<Inner<A>>);
 
-struct Inner<A> {
-    application: A,
-    config: Config,
+pub(crate) struct Inner<A> {
+    pub(crate) application: A,
+    pub(crate) common: Arc<Common>,
 }
 
 impl<A: Application> Clone for Engine<A> {
@@ -24,10 +36,10 @@ impl<A: Application> Clone for Engine<A> {
 }
 
 impl<A: Application> Engine<A> {
-    /// An engine with these settings, on the current tokio runtime once it handles something.
+    /// An engine with these settings. It runs on whichever tokio runtime calls it.
     pub fn new(config: Config, application: A) -> Result<Self, ConfigError> {
         config.check()?;
-        Ok(Engine(Arc::new(Inner { application, config })))
+        Ok(Engine(Arc::new(Inner { application, common: Arc::new(Common::new(config)) })))
     }
 
     /// The application it was made with.
@@ -37,49 +49,152 @@ impl<A: Application> Engine<A> {
 
     /// The settings it was made with.
     pub fn config(&self) -> &Config {
-        &self.0.config
+        &self.0.common.config
     }
 
-    /// Whether requests for this path (without the query) are this engine's.
+    /// Whether requests for this path (without the query) are this engine's. Exact: nothing is normalised, and
+    /// nothing below the path is taken, except what [`Config::files`] answers.
     pub fn wants(&self, path: &str) -> bool {
-        let _ = path;
-        todo!()
+        let config = &self.0.common.config;
+        let own = config.path.trim_end_matches('/');
+        match path.strip_prefix(own) {
+            Some("") => !config.add_trailing_slash,
+            Some("/") => true,
+            _ => false,
+        }
     }
 
     /// Answers a request for this engine's path. Polls are held until there is something to say, so run it
     /// concurrently with other requests. Dropping the future means that the client has gone away.
     ///
     /// A WebSocket needs a host that offers hyper's upgrades (`hyper::upgrade::on`), as hyper, axum and
-    /// [`serve`](crate::serve) do. Never fails: refusals are answers too.
+    /// [`serve`](crate::serve()) do. Never fails: refusals are answers too.
     pub async fn handle<B>(&self, request: Request<B>, peer: Peer) -> Response<Body>
     where
         B: http_body::Body + Send,
         B::Data: Send,
     {
-        let _ = (request, peer);
-        todo!()
+        let (mut parts, body) = request.into_parts();
+        let handover = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let Answer { response, upgrade } = self.answer(&parts, Some(body), peer).await;
+        if let (Some(upgrade), Some(handover)) = (upgrade, handover) {
+            let engine = self.clone();
+            let alive = Alive::new(&self.0.common);
+            tokio::spawn(async move {
+                // Without a stream the upgrade is dropped, and with it the place of a session that never was.
+                if let Ok(Ok(upgraded)) = timeout(HANDOVER, handover).await {
+                    let (stream, early) = Stream::from_upgraded(upgraded);
+                    engine.upgraded(upgrade, stream, early);
+                }
+                drop(alive);
+            });
+        }
+        response
     }
 
     /// The raw door: takes over a stream on which the head of an upgrade request has been read (and nothing else
     /// answered). Answers the 101 or the refusal on it. Bytes that were read beyond the head go into `early`.
-    pub async fn adopt<S>(&self, stream: S, request: Parts, early: bytes::Bytes, peer: Peer)
+    ///
+    /// Returns when the answer is written; the session, if there is one, lives on its own.
+    pub async fn adopt<S>(&self, stream: S, request: Parts, early: Bytes, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let _ = (stream, request, early, peer);
-        todo!()
+        let mut stream = Stream::new(stream);
+        let answer = self.answer(&request, None::<Body>, peer).await;
+        let Answer { response, upgrade } = answer;
+        let head = head(&response, upgrade.is_some());
+        let write = async {
+            stream.write_all(&head).await?;
+            stream.flush().await
+        };
+        if !matches!(timeout(HANDOVER, write).await, Ok(Ok(()))) {
+            return;
+        }
+        match upgrade {
+            Some(upgrade) => self.upgraded(upgrade, stream, early),
+            None => {
+                let _ = timeout(HANDOVER, stream.shutdown()).await;
+            }
+        }
+    }
+
+    fn upgraded(&self, upgrade: Upgrade, stream: Stream, early: Bytes) {
+        self.begin(upgrade, stream, early);
     }
 
     /// Goes down in order: new handshakes get 503, every session is closed after its outbox has been sent
     /// (WebSocket close 1001, polls `1`), and what is left after `deadline` is cut. Returns when every task of
     /// this engine is gone.
     pub async fn drain(&self, deadline: Duration) {
-        let _ = deadline;
-        todo!()
+        let common = &self.0.common;
+        common.draining.store(true, Relaxed);
+        for session in common.registry.all() {
+            session.close(Reason::ServerShuttingDown);
+        }
+        let until = Instant::now() + deadline;
+        if timeout_at(until, self.idle()).await.is_ok() {
+            return;
+        }
+        // Whoever is left neither reads nor hangs up. Sessions that are over but not yet gone are in no registry;
+        // their own deadlines are seconds.
+        for session in common.registry.all() {
+            session.0.command(Command::Cut);
+        }
+        let _ = timeout(CUT, self.idle()).await;
+    }
+
+    /// Waits until no task is left.
+    async fn idle(&self) {
+        let common = &self.0.common;
+        loop {
+            let told = common.idle.notified();
+            tokio::pin!(told);
+            told.as_mut().enable();
+            if common.counters.tasks.load(Relaxed) == 0 {
+                return;
+            }
+            told.await;
+        }
+    }
+
+    /// Whether [`drain`](Self::drain) has begun.
+    pub fn is_draining(&self) -> bool {
+        self.0.common.draining.load(Relaxed)
+    }
+
+    /// The number of sessions now.
+    pub fn sessions(&self) -> usize {
+        self.0.common.counters.sessions.load(Relaxed)
+    }
+
+    /// Finds a session by its id.
+    pub fn session(&self, id: &str) -> Option<crate::Session> {
+        self.0.common.registry.find(id)
     }
 
     /// A snapshot of the counters.
     pub fn stats(&self) -> Stats {
-        todo!()
+        self.0.common.counters.snapshot()
     }
+}
+
+/// The answer as bytes, for a stream without an HTTP host.
+fn head(response: &Response<Body>, upgrade: bool) -> Vec<u8> {
+    let status = response.status();
+    let mut out =
+        format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or("")).into_bytes();
+    for (name, value) in response.headers() {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if !upgrade {
+        let length = response.body().bytes().len();
+        out.extend_from_slice(format!("connection: close\r\ncontent-length: {length}\r\n").as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(response.body().bytes());
+    out
 }

@@ -7,10 +7,20 @@
 //! One task owns one session across its transports: it reads, keeps time, and calls the link. The rules of the
 //! protocol are in `sockeye-proto`; what waits, is here. The engine never knows a room, the meaning of a
 //! namespace, or the name of an event.
-#![allow(dead_code)] // until the first landing is filled
+//!
+//! | I want to change… | go to |
+//! |---|---|
+//! | which request is refused, and how | `service.rs` |
+//! | what a session does when it is woken | `task.rs`, and `polling.rs` for GET, POST and upgrade |
+//! | when and how bytes leave | `outbox.rs` |
+//! | how many may come | `limits.rs` |
+//! | headers, cookies, origins, compression | `cors.rs`, `cookie.rs`, `compression.rs` |
+//! | our own accept loop | `serve.rs` |
 
 mod application;
 mod body;
+mod common;
+mod compression;
 mod config;
 mod cookie;
 mod cors;
@@ -19,11 +29,16 @@ mod handshake;
 mod limits;
 mod outbox;
 mod peer;
+mod polling;
 mod reason;
 mod refused;
+mod registry;
 mod serve;
+mod service;
 mod session;
 mod stats;
+mod stream;
+mod task;
 
 pub use application::{Application, Flow, Incoming, Link};
 pub use body::Body;

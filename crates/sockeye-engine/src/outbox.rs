@@ -20,8 +20,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use sockeye_proto::engine::{EncodedPayload, Form, MessageHead, Owed, Unspeakable, encode_payload};
-use sockeye_proto::websocket::OpCode;
-use sockeye_proto::websocket::deflate::{self, Deflater};
+use sockeye_proto::websocket::deflate::{self, Deflater, Direction};
+use sockeye_proto::websocket::{OpCode, Role};
+use tokio::io::AsyncWrite as _;
 use tokio::sync::oneshot;
 
 use crate::common::Common;
@@ -173,7 +174,7 @@ struct Encoder {
 struct Deflate {
     /// With context takeover, the window of this connection; otherwise one per thread is used.
     own: Option<Deflater>,
-    window_bits: u8,
+    direction: Direction,
 }
 
 /// How much room a message takes: its bytes, and something for its place in the queue, so that a flood of empty
@@ -357,6 +358,17 @@ impl Shared {
         }
     }
 
+    /// Writes what waits when the turn ends, for what the task put into the queue itself.
+    pub(crate) fn flush_later(&self, session: &Session) {
+        let mut outbox = self.lock();
+        if !TURN.with(Turn::is_running) {
+            outbox.flush(self);
+        } else if !std::mem::replace(&mut outbox.dirty, true) {
+            drop(outbox);
+            TURN.with(|turn| turn.dirty.borrow_mut().push(session.clone()));
+        }
+    }
+
     pub(crate) fn poke(&self) {
         let mut outbox = self.lock();
         outbox.poked = true;
@@ -390,6 +402,18 @@ impl Shared {
     pub(crate) fn settle(&self) {
         if self.flags.fetch_or(SETTLED, Relaxed) & SETTLED == 0 && self.has(SEATED) {
             self.common.settled(self.counted);
+        }
+    }
+
+    /// Whether it still has its place.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.has(SEATED)
+    }
+
+    /// Its id belongs to another session: gives the place back without touching that one's entry.
+    pub(crate) fn disown(&self) {
+        if self.flags.fetch_and(!(SEATED | OPEN), Relaxed) & SEATED != 0 {
+            self.common.vacate(self.counted, true);
         }
     }
 
@@ -484,6 +508,13 @@ impl Outbox {
         self.blocked
     }
 
+    /// Polling, and no poll is waiting.
+    pub(crate) fn hold(&mut self) {
+        if matches!(self.exit, Exit::Poll) {
+            self.exit = Exit::Closed;
+        }
+    }
+
     pub(crate) fn set_exit(&mut self, exit: Exit) {
         self.exit = exit;
     }
@@ -495,9 +526,8 @@ impl Outbox {
         }
         let level = shared.common.config.deflate.map_or(6, |options| options.level);
         let deflate = deflate.map(|params| {
-            let bits = params.server_max_window_bits;
-            let own = (!params.server_no_context_takeover).then(|| Deflater::new(bits, true, level));
-            Deflate { own, window_bits: bits }
+            let direction = params.outgoing(Role::Server);
+            Deflate { own: direction.takeover.then(|| Deflater::new(direction, level)), direction }
         });
         self.encoder = Some(Box::new(Encoder { b64, deflate }));
         let waiting = std::mem::take(&mut self.queue);
@@ -629,12 +659,11 @@ impl Outbox {
             let mut stream = std::pin::Pin::new(stream);
             self.blocked = false;
             if !self.queue.is_empty() {
-                let done = self.write(shared, |slices| {
-                    match stream.as_mut().poll_write_vectored(cx, slices) {
+                let done =
+                    self.write(shared, |slices| match stream.as_mut().poll_write_vectored(cx, slices) {
                         Poll::Ready(result) => result,
                         Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-                    }
-                });
+                    });
                 match done {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.blocked = true;
@@ -705,7 +734,7 @@ impl Outbox {
             let pieces = match item {
                 Item::Message(message) if message.is_binary() => [head.as_slice(), message.payload()],
                 Item::Message(message) => [message.frame_bytes(), &[]],
-                Item::Frame(frame) => [frame, &[]],
+                Item::Frame(frame) => [&frame[..], &[]],
             };
             for piece in pieces {
                 let skipped = skip.min(piece.len());
@@ -812,12 +841,17 @@ impl Deflate {
         // Without context takeover every peer with the same window gets the same bytes. A broadcast comes here once
         // per recipient, on one thread, in a row: the last result is most likely the one that is wanted.
         SQUEEZED.with_borrow_mut(|last| {
-            let key = (message.payload().as_ptr() as usize, self.window_bits, level, shared.protocol);
+            let key = (self.direction, level, shared.protocol);
             match last {
-                Some(hit) if hit.key == key && hit.message == *message => hit.frame.clone(),
+                Some(hit) if hit.key == key && same(&hit.message, message) => hit.frame.clone(),
                 _ => {
-                    let frame = Deflater::new(self.window_bits, false, level).frame(opcode, packet);
-                    *last = Some(Squeezed { key, message: message.clone(), frame: frame.clone() });
+                    let deflater = match last.take() {
+                        Some(other) if other.key == key => Some(other.deflater),
+                        _ => None,
+                    };
+                    let mut deflater = deflater.unwrap_or_else(|| Deflater::new(self.direction, level));
+                    let frame = deflater.frame(opcode, packet);
+                    *last = Some(Squeezed { key, deflater, message: message.clone(), frame: frame.clone() });
                     frame
                 }
             }
@@ -825,9 +859,15 @@ impl Deflate {
     }
 }
 
-/// The last message that was compressed on this thread.
+/// Whether both are handles of one message. The bytes are alive in both, so a place in memory names them.
+fn same(one: &Message, other: &Message) -> bool {
+    std::ptr::eq(one.payload(), other.payload()) && one.is_binary() == other.is_binary()
+}
+
+/// The last message that was compressed on this thread, and the compressor (256 KiB) that did it.
 struct Squeezed {
-    key: (usize, u8, u8, Protocol),
+    key: (Direction, u8, Protocol),
+    deflater: Deflater,
     message: Message,
     frame: Bytes,
 }

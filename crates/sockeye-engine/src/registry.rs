@@ -57,7 +57,10 @@ impl Registry {
 
     /// Adds a session. `false` if its id is taken: an id names one client, for ever.
     pub(crate) fn insert(&self, session: &Session) -> bool {
-        self.shard(session.id()).write().unwrap_or_else(PoisonError::into_inner).insert(Entry(session.clone()))
+        self.shard(session.id())
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(Entry(session.clone()))
     }
 
     pub(crate) fn remove(&self, id: &str) {

@@ -19,17 +19,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use sockeye_proto::engine::Session as Machine;
 use sockeye_proto::engine::{
-    Control, Data, Fault, Form, Kind, Lane, Outlet, Output, Packet, Reason as MachineReason, Received,
+    Control, Data, Fault, Kind, Lane, Outlet, Output, Packet, Reason as MachineReason, Received,
     decode_binary, decode_text,
 };
 use sockeye_proto::websocket::frame::{self, OpCode};
 use sockeye_proto::websocket::{CloseCode, Event, Reader, ReaderConfig, Role, Violation};
+use tokio::io::AsyncWrite as _;
 use tokio::time::{Instant, Sleep};
 
 use crate::common::{Alive, Common};
-use crate::outbox::{Candidate, Collected, Command, Exit, PollReply};
+use crate::outbox::{Candidate, Collected, Command, Exit};
 use crate::polling::Polling;
-use crate::stream::{ReadEnd, Stream};
+use crate::stream::ReadEnd;
 use crate::{Application, Flow, Handshake, Incoming, Link, Protocol, Reason, Session, Transport, turn};
 
 /// How long a peer gets to answer our close frame.
@@ -38,8 +39,6 @@ const CLOSE_ANSWER: Duration = Duration::from_secs(5);
 const CLOSE_END: Duration = Duration::from_secs(1);
 /// How much is read in one go; then other tasks get their turn.
 const BUDGET: usize = 256 * 1024;
-/// The same for a POST, whose packets may be two bytes small.
-const POST_BUDGET: usize = 64 * 1024;
 
 pin_project_lite::pin_project! {
     /// See the module.
@@ -69,7 +68,10 @@ struct Core<L: Link> {
 enum Ending {
     Not,
     /// Our close frame is on its way; until the moment given, the peer may answer.
-    Goodbye { until: Instant, heard: bool },
+    Goodbye {
+        until: Instant,
+        heard: bool,
+    },
 }
 
 /// The WebSocket of the session.
@@ -111,7 +113,8 @@ pub(crate) struct Signs {
     pub(crate) drop_candidate: bool,
     /// The code of the close frame that the session's socket is to end with.
     farewell: Option<Farewell>,
-    closed: bool,
+    /// The session is over.
+    pub(crate) closed: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -350,7 +353,8 @@ impl<L: Link> Core<L> {
     }
 
     fn poll_candidate(&mut self, cx: &mut Context<'_>) {
-        let Some(mut candidate) = self.life.polling.as_mut().and_then(|polling| polling.candidate.take()) else {
+        let Some(mut candidate) = self.life.polling.as_mut().and_then(|polling| polling.candidate.take())
+        else {
             return;
         };
         let life = &mut self.life;
@@ -554,7 +558,7 @@ impl<L: Link> Life<L> {
 
     /// Whether bytes from this lane may be looked at now.
     pub(crate) fn may_read(&self, lane: Lane) -> bool {
-        let free = lane == Lane::Candidate || !(self.paused || self.choked);
+        let free = lane == Lane::Candidate || self.may_take_packets();
         free && self.machine.may_read(lane)
     }
 
@@ -677,6 +681,11 @@ impl<L: Link> Life<L> {
             self.choked = false;
             self.excuse();
         }
+    }
+
+    /// Whether the link takes messages at this moment.
+    pub(crate) fn may_take_packets(&self) -> bool {
+        !(self.paused || self.choked)
     }
 
     fn high_water(&self) -> usize {
@@ -816,7 +825,9 @@ impl<L: Link> Life<L> {
             }
             let shared = &self.session.0;
             let mut outbox = shared.lock();
-            outbox.flush(shared);
+            if self.machine.is_closing() {
+                outbox.flush(shared);
+            }
             let empty = outbox.is_empty();
             match outlet {
                 Outlet::Nowhere => outbox.hold(),

@@ -63,6 +63,19 @@ impl<'a> Payload<'a> {
             (Content::Text, Err(_)) => Payload { rest: Rest::Broken(DecodeError::Utf8) },
         }
     }
+
+    /// How many bytes at the end of the body have not been looked at; `None` when nothing more will come.
+    ///
+    /// For a driver that has to stop in the middle: a payload of that tail goes on where this one stopped.
+    pub fn unread(&self) -> Option<usize> {
+        match self.rest {
+            Rest::Separated(text) => Some(text.len()),
+            Rest::Counted(text) => Some(text.len()).filter(|&len| len > 0),
+            Rest::Framed(bytes) => Some(bytes.len()).filter(|&len| len > 0),
+            Rest::Broken(_) => Some(0),
+            Rest::Done => None,
+        }
+    }
 }
 
 impl<'a> Iterator for Payload<'a> {
