@@ -261,7 +261,7 @@ impl Probe {
     }
 
     /// Ends it with a close frame, aside: the session does not wait for it.
-    pub(crate) fn goodbye(mut self: Box<Self>, common: &std::sync::Arc<Common>) {
+    pub(crate) fn goodbye(mut self, common: &std::sync::Arc<Common>) {
         let close = frame::Control::close(Some(CloseCode::NORMAL), "", None);
         self.out.extend_from_slice(close.as_slice());
         tokio::spawn(goodbye(self.socket.stream, self.out, Alive::new(common)));

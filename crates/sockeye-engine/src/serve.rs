@@ -1,11 +1,29 @@
-//! Our own accept loop.
-use crate::Peer;
-use http::{Request, Response};
+//! Our own accept loop: TCP or Unix sockets, optionally TLS, HTTP/1.1, with a limit on everything that a stranger can
+//! make us wait for or hold.
+//!
+//! It knows nothing of Engine.IO: it hands requests to a function, which may be an engine, a router, or both. It never
+//! exits because of what a client or the kernel did.
+
+use std::convert::Infallible;
 use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
+
+use crate::Peer;
+use crate::stream::Stream;
 
 /// What [`serve`] listens on.
 #[derive(Debug)]
@@ -31,23 +49,44 @@ impl From<UnixListener> for Listener {
     }
 }
 
+impl Listener {
+    async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (stream, remote) = listener.accept().await?;
+                // Small messages leave when they are written, not when the peer has acknowledged the last ones.
+                // A stream that refuses is dead already.
+                let _ = stream.set_nodelay(true);
+                let peer = Peer { remote: Some(remote), local: stream.local_addr().ok(), secure: false };
+                Ok((Stream::Tcp(stream), peer))
+            }
+            #[cfg(unix)]
+            Listener::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Stream::Unix(stream), Peer::default()))
+            }
+        }
+    }
+}
+
 /// Settings of [`serve`].
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ServeOptions {
-    /// Time to send the head of a request. Default 10 s.
+    /// Time to send the head of a request, and how long a connection may lie idle between two. Default 10 s.
     pub head_timeout: Duration,
     /// The largest head of a request in bytes. Default 16 KiB.
     pub max_head: usize,
     /// The largest number of headers. Default 100.
     pub max_headers: usize,
-    /// The greatest number of connections; more wait in the kernel's queue. Default none.
+    /// The greatest number of connections; more wait in the kernel's queue. A WebSocket counts only until it is one.
+    /// Default none.
     pub max_connections: Option<usize>,
     /// How long requests under way may take once `stop` is done. Default 10 s.
     pub grace: Duration,
     /// Encrypts every connection. Default none.
     #[cfg(feature = "tls")]
-    pub tls: Option<std::sync::Arc<rustls::ServerConfig>>,
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Time for the TLS handshake. Default 10 s.
     #[cfg(feature = "tls")]
     pub tls_timeout: Duration,
@@ -70,19 +109,118 @@ impl Default for ServeOptions {
 }
 
 /// Accepts connections and hands their requests to `service`, until `stop` is done; then lets requests under way
-/// finish and returns. Sessions on WebSockets are not waited for: [`Engine::drain`](crate::Engine::drain) does that.
+/// finish, for as long as [`ServeOptions::grace`] says, and returns. Sessions on WebSockets are not waited for:
+/// [`Engine::drain`](crate::Engine::drain) does that.
 pub async fn serve<F, Fut, B>(
     listener: impl Into<Listener>,
     options: ServeOptions,
     service: F,
     stop: impl Future<Output = ()>,
 ) where
-    F: Fn(Request<hyper::body::Incoming>, Peer) -> Fut + Clone + Send + Sync + 'static,
+    F: Fn(Request<Incoming>, Peer) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Response<B>> + Send + 'static,
     B: http_body::Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let _ = (listener.into(), options, service, stop);
-    todo!()
+    let listener = listener.into();
+    let options = Arc::new(options);
+    let places = Arc::new(Semaphore::new(options.max_connections.unwrap_or(Semaphore::MAX_PERMITS)));
+    // Dropping the sender tells every connection to finish; its `closed` tells us when all have.
+    let (stopping, stopped) = watch::channel(());
+    let mut stop = pin!(stop);
+    let mut pause = Duration::ZERO;
+    loop {
+        let accept = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            () = &mut stop => break,
+            accepted = accept => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                pause = Duration::ZERO;
+                let connection = connection(stream, peer, options.clone(), service.clone(), stopped.clone());
+                tokio::spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            Err(error) if is_the_clients(&error) => {}
+            // Out of descriptors or memory: trying again at once would spin, and others need what there is.
+            Err(error) => {
+                tracing::warn!(kind = ?error.kind(), "cannot accept connections, waiting");
+                pause = (pause * 2).clamp(Duration::from_millis(10), Duration::from_secs(1));
+                tokio::select! {
+                    () = &mut stop => break,
+                    () = sleep(pause) => {}
+                }
+            }
+        }
+    }
+    drop(listener);
+    drop(stopped);
+    let _ = stopping.send(());
+    let _ = timeout(options.grace, stopping.closed()).await;
+    // Whoever is left sees the sender go, and leaves at once.
+}
+
+/// One connection, up to its end or until it is a WebSocket.
+async fn connection<F, Fut, B>(
+    stream: Stream,
+    peer: Peer,
+    options: Arc<ServeOptions>,
+    service: F,
+    mut stopping: watch::Receiver<()>,
+) where
+    F: Fn(Request<Incoming>, Peer) -> Fut,
+    Fut: Future<Output = Response<B>>,
+    B: http_body::Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let Some((stream, peer)) = encrypt(stream, peer, &options).await else { return };
+    let service = service_fn(move |request| {
+        let answer = service(request, peer);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.head_timeout)
+        .max_headers(options.max_headers)
+        .max_header_size(options.max_head)
+        .pipeline_flush(true)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    // Errors are the client's: broken requests, resets, timeouts. They were answered where that was possible.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = stopping.changed() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        _ = connection => {}
+        _ = stopping.changed() => {}
+    }
+}
+
+#[cfg(feature = "tls")]
+async fn encrypt(stream: Stream, peer: Peer, options: &ServeOptions) -> Option<(Stream, Peer)> {
+    let Some(tls) = &options.tls else { return Some((stream, peer)) };
+    let handshake = tokio_rustls::TlsAcceptor::from(tls.clone()).accept(stream);
+    let stream = timeout(options.tls_timeout, handshake).await.ok()?.ok()?;
+    Some((Stream::Other(Box::new(stream)), Peer { secure: true, ..peer }))
+}
+
+#[cfg(not(feature = "tls"))]
+async fn encrypt(stream: Stream, peer: Peer, _: &ServeOptions) -> Option<(Stream, Peer)> {
+    Some((stream, peer))
+}
+
+/// Whether accepting failed for one connection only, which is gone already.
+fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }

@@ -11,7 +11,6 @@ pub(crate) struct Counters {
     pub(crate) sessions: AtomicUsize,
     pub(crate) unsettled: AtomicUsize,
     pub(crate) tasks: AtomicUsize,
-    pub(crate) connections: AtomicUsize,
     pub(crate) opened: AtomicU64,
     pub(crate) upgraded: AtomicU64,
     pub(crate) upgrades_failed: AtomicU64,
@@ -35,7 +34,6 @@ impl Counters {
             sessions: self.sessions.load(Relaxed),
             unsettled: self.unsettled.load(Relaxed),
             tasks: self.tasks.load(Relaxed),
-            connections: self.connections.load(Relaxed),
             opened: self.opened.load(Relaxed),
             upgraded: self.upgraded.load(Relaxed),
             upgrades_failed: self.upgrades_failed.load(Relaxed),
@@ -57,8 +55,6 @@ pub struct Stats {
     pub unsettled: usize,
     /// Tasks of this engine now. Zero when all clients are gone.
     pub tasks: usize,
-    /// Connections now that came through [`serve`](crate::serve).
-    pub connections: usize,
     /// Sessions opened.
     pub opened: u64,
     /// Upgrades completed.

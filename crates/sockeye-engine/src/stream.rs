@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+#[cfg(feature = "axum")]
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, tcp};
@@ -68,15 +69,23 @@ impl Stream {
             Ok(parts) => return (Stream::Tcp(parts.io.into_inner()), parts.read_buf),
             Err(upgraded) => upgraded,
         };
-        let upgraded = match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
-            Ok(parts) => return (Stream::Tcp(parts.io.into_inner()), parts.read_buf),
-            Err(upgraded) => upgraded,
-        };
+        // What our own accept loop makes.
         let upgraded = match upgraded.downcast::<TokioIo<Stream>>() {
             Ok(parts) => return (parts.io.into_inner(), parts.read_buf),
             Err(upgraded) => upgraded,
         };
         #[cfg(unix)]
+        let upgraded = match upgraded.downcast::<TokioIo<UnixStream>>() {
+            Ok(parts) => return (Stream::Unix(parts.io.into_inner()), parts.read_buf),
+            Err(upgraded) => upgraded,
+        };
+        // What `axum::serve` makes.
+        #[cfg(feature = "axum")]
+        let upgraded = match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
+            Ok(parts) => return (Stream::Tcp(parts.io.into_inner()), parts.read_buf),
+            Err(upgraded) => upgraded,
+        };
+        #[cfg(all(unix, feature = "axum"))]
         let upgraded = match auto::upgrade::downcast::<TokioIo<UnixStream>>(upgraded) {
             Ok(parts) => return (Stream::Unix(parts.io.into_inner()), parts.read_buf),
             Err(upgraded) => upgraded,

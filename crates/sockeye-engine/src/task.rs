@@ -364,7 +364,7 @@ impl<L: Link> Core<L> {
                 frame::encode(OpCode::Text, false, b"3probe", None, &mut candidate.out);
             }
             if std::mem::take(&mut life.signs.switch) {
-                return self.switch(candidate, held);
+                return self.switch(*candidate, held);
             }
             if std::mem::take(&mut life.signs.drop_candidate) || life.signs.closed {
                 life.session.0.common.counters.upgrades_failed.fetch_add(1, Relaxed);
@@ -412,7 +412,7 @@ impl<L: Link> Core<L> {
     }
 
     /// The candidate has become the session's WebSocket. `held` came behind the packet that made it so.
-    fn switch(&mut self, candidate: Box<crate::polling::Probe>, held: Vec<u8>) {
+    fn switch(&mut self, candidate: crate::polling::Probe, held: Vec<u8>) {
         let (candidate, reader, out) = candidate.into_parts();
         self.install(candidate, Some(reader), held);
         let shared = &self.life.session.0;
@@ -534,12 +534,8 @@ impl<L: Link> Life<L> {
 
     fn apply(&mut self, flow: Option<Flow>) {
         match flow {
-            None => {}
-            Some(Flow::Continue) => {
-                if std::mem::take(&mut self.paused) {
-                    self.excuse();
-                }
-            }
+            Some(Flow::Continue) if std::mem::take(&mut self.paused) => self.excuse(),
+            Some(Flow::Continue) | None => {}
             Some(Flow::Pause) => self.paused = true,
             Some(Flow::Close(reason)) => self.shut(reason, false),
         }
