@@ -5,7 +5,8 @@
 //! The world around the machine is a driver that does what it is told, and a client that may do anything a client
 //! can do, except to speak on a WebSocket before it may (that is in the inputs as "wrong packet" as well).
 //!
-//! What has to hold is in [`World::obey`], [`World::inspect`], [`dies_in_silence`] and [`lives_while_answering`].
+//! What has to hold is in [`World::obey`], [`World::inspect`], [`dies_in_silence`], [`dies_without_pongs`], [`stops_probing`] and
+//!  [`lives_while_answering`].
 
 use std::collections::{HashSet, VecDeque};
 
@@ -44,6 +45,8 @@ fn explore(protocol: Protocol, transport: Transport) {
         let world = found[at].world.clone();
         closed += u64::from(world.session.is_closed());
         judge(&found, at, None, || dies_in_silence(world.clone()));
+        judge(&found, at, None, || dies_without_pongs(world.clone()));
+        judge(&found, at, None, || stops_probing(world.clone()));
         judge(&found, at, None, || lives_while_answering(world.clone()));
         for input in Input::ALL {
             let mut next = world.clone();
@@ -66,7 +69,7 @@ fn explore(protocol: Protocol, transport: Transport) {
         "{protocol:?} from {transport:?}: {} states ({closed} closed), {steps} steps, all within {deepest} inputs",
         found.len()
     );
-    let enough = if transport == Transport::Polling { 1_000 } else { 10 };
+    let enough = if transport == Transport::Polling { 1_000 } else { 8 };
     assert!(found.len() > enough, "the model explores nothing");
 }
 
@@ -484,6 +487,38 @@ fn dies_in_silence(mut world: World) {
             world.step(Input::Wait);
             assert!(world.now <= end, "alive for too long");
         }
+    }
+}
+
+/// Nor does talk replace the pongs of revision 4: a client that sends one message after the other and never answers a
+/// ping is gone after interval and twice the timeout.
+fn dies_without_pongs(mut world: World) {
+    if world.session.protocol() == Protocol::V3 || !world.session.is_open() {
+        return;
+    }
+    if world.post {
+        world.step(Input::PostDone);
+    }
+    let end = world.now + TIMING.ping_interval + TIMING.ping_timeout * 2;
+    while !world.ended {
+        if world.session.transport() == Transport::WebSocket {
+            world.step(Input::WebSocket(Wire::Message));
+        } else {
+            world.step(Input::Post);
+            world.step(Input::PostPacket(Wire::Message));
+            world.step(Input::PostDone);
+        }
+        world.step(Input::Tick);
+        assert!(world.now <= end, "alive without a pong");
+    }
+}
+
+/// A candidate that does nothing is gone after the upgrade timeout.
+fn stops_probing(mut world: World) {
+    let end = world.now + TIMING.upgrade_timeout;
+    while world.session.is_probing() {
+        world.step(Input::Wait);
+        assert!(world.now <= end, "probing for too long");
     }
 }
 
