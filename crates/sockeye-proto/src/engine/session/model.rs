@@ -5,8 +5,8 @@
 //! The world around the machine is a driver that does what it is told, and a client that may do anything a client
 //! can do, except to speak on a WebSocket before it may (that is in the inputs as "wrong packet" as well).
 //!
-//! What has to hold is in [`World::obey`], [`World::inspect`], [`dies_in_silence`], [`dies_without_pongs`], [`stops_probing`] and
-//!  [`lives_while_answering`].
+//! What has to hold is in [`World::obey`], [`World::inspect`], [`dies_in_silence`], [`dies_without_pongs`],
+//! [`stops_probing`] and [`lives_while_answering`].
 
 use std::collections::{HashSet, VecDeque};
 
@@ -432,8 +432,8 @@ impl World {
         assert!(core::mem::take(&mut self.poll), "{answer:?} to no poll");
         if let PollAnswer::Packets(owed) = answer {
             self.pinged |= owed.ping;
-            // Every message that waited goes with it: nothing overtakes it on another lane.
-            self.queued = 0;
+            // The body holds one message; what does not fit waits its turn.
+            self.queued = self.queued.saturating_sub(1);
         }
     }
 
@@ -469,7 +469,7 @@ impl World {
             assert_eq!(self.queued, 0, "messages wait beside a poll");
         }
         if let Transports::Polling(slots) | Transports::Probing { slots, .. } = &session.transports {
-            assert!(!(slots.poll && !slots.owed.is_empty()), "a control packet waits beside a poll");
+            assert!(!slots.poll || slots.owed.is_empty(), "a control packet waits beside a poll");
         }
     }
 }
