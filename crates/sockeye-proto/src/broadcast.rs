@@ -20,6 +20,7 @@ pub struct Broadcast {
     namespace: Arc<str>,
     payload: Payload,
     compress: bool,
+    id: Option<u64>,
     json_5: Slot,
     json_4: Slot,
     msgpack_5: Slot,
@@ -45,12 +46,18 @@ impl Broadcast {
             namespace,
             payload,
             compress,
+            id: None,
             json_5: Slot::new(),
             json_4: Slot::new(),
             msgpack_5: Slot::new(),
             msgpack_4: Slot::new(),
             custom: OnceLock::new(),
         }
+    }
+
+    /// The same, and every receiver is asked for an acknowledgement under this id.
+    pub fn asking(namespace: Arc<str>, payload: Payload, compress: bool, id: u64) -> Broadcast {
+        Broadcast { id: Some(id), ..Broadcast::new(namespace, payload, compress) }
     }
 
     /// The messages for a receiver.
@@ -98,7 +105,7 @@ impl Broadcast {
     }
 
     fn encode(&self, dialect: &Dialect) -> Result<Encoded, EncodeError> {
-        let body = Out::Event { id: None, payload: &self.payload };
+        let body = Out::Event { id: self.id, payload: &self.payload };
         encode(&PacketOut { namespace: &self.namespace, body, compress: self.compress }, dialect)
     }
 }

@@ -140,11 +140,6 @@ impl Listener {
     pub(crate) fn name(&self) -> &'static str {
         self.0.name()
     }
-
-    /// Whether both are the same registration (for removal).
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
 }
 
 impl fmt::Debug for Listener {

@@ -976,4 +976,12 @@ fn after(now: Duration, wait: Millis) -> Nanos {
 }
 
 #[cfg(test)]
-mod model;
+mod tests {
+    use super::*;
+
+    /// One of these lives in every idle connection.
+    #[test]
+    fn small() {
+        assert!(size_of::<Session>() <= 64, "{} bytes", size_of::<Session>());
+    }
+}

@@ -79,7 +79,7 @@ impl Encoded {
     }
 
     /// All messages, in order.
-    pub fn messages(&self) -> impl Iterator<Item = &Message> {
+    pub fn messages(&self) -> impl Iterator<Item = &Message> + Clone {
         std::iter::once(&self.first).chain(self.attachments())
     }
 }

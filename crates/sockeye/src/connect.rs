@@ -1,0 +1,230 @@
+//! From a CONNECT to a verdict: which namespace, which socket, and what the middlewares say.
+//!
+//! It runs as a future of its own, polled once where the CONNECT arrived; nothing here touches the session's table of
+//! sockets. Whatever the application's code does, one verdict comes out.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use sockeye_engine::{Handshake, Protocol, Reason, Session};
+
+use crate::data::Data;
+use crate::handler::ConnectCall;
+use crate::id;
+use crate::namespace::{Namespace, Place, Tenancy};
+use crate::recovery::{Lost, RecoveryFailure};
+use crate::refusal::Refusal;
+use crate::run::{self, CatchUnwind};
+use crate::server::{Core, Legacy, Server};
+use crate::socket::{Birth, Recovery, Socket};
+use crate::stats::count;
+use crate::sync::lock;
+
+/// A client wants to join a namespace.
+pub(crate) struct Wish {
+    pub(crate) core: Arc<Core>,
+    pub(crate) session: Session,
+    pub(crate) handshake: Arc<Handshake>,
+    pub(crate) name: String,
+    pub(crate) auth: Arc<str>,
+}
+
+/// What came of it.
+pub(crate) enum Verdict {
+    Admitted(Box<Newcomer>),
+    Refused { message: String, data: Option<String> },
+}
+
+/// A socket on its way in. Dropped before it got there, it is gone, whoever else holds a handle of it.
+pub(crate) struct Newcomer {
+    pub(crate) socket: Socket,
+    /// The session it takes up again.
+    pub(crate) lost: Option<Taken>,
+    inside: bool,
+}
+
+impl Newcomer {
+    pub(crate) fn settled(&mut self) {
+        self.inside = true;
+    }
+}
+
+impl Drop for Newcomer {
+    fn drop(&mut self) {
+        if !self.inside {
+            self.socket.discard();
+        }
+    }
+}
+
+/// A session taken out of the store. Goes back when it is dropped before anybody was told.
+pub(crate) struct Taken {
+    core: Arc<Core>,
+    inner: Option<(Arc<str>, Lost<Legacy>)>,
+}
+
+impl Taken {
+    /// What the new socket needs of it, while the store is locked by the caller.
+    pub(crate) fn redeem(mut self) -> Option<Lost<Legacy>> {
+        self.inner.take().map(|(_, lost)| lost)
+    }
+
+    pub(crate) fn lost(&self) -> Option<&Lost<Legacy>> {
+        self.inner.as_ref().map(|(_, lost)| lost)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let (Some((pid, lost)), Some(recovery)) = (self.inner.take(), &self.core.recovery) {
+            lock(&recovery.store).put_back(pid, lost);
+            self.core.sweep();
+        }
+    }
+}
+
+/// Finds the namespace, makes the socket, asks the middlewares.
+pub(crate) async fn decide(wish: Wish) -> Verdict {
+    let core = Arc::clone(&wish.core);
+    let Some((place, tenancy)) = find(&wish).await else {
+        return Verdict::Refused { message: "Invalid namespace".to_owned(), data: None };
+    };
+    let mut newcomer = Box::new(make(&wish, place, tenancy));
+    let socket = newcomer.socket.clone();
+    let skip = newcomer.lost.is_some() && core.config.skip_middlewares;
+    let gates = if skip { &[][..] } else { socket.0.namespace.place.rules.gates.as_slice() };
+    for gate in gates {
+        let name = gate.name();
+        let called =
+            catch_unwind(AssertUnwindSafe(|| gate.call(ConnectCall::new(&socket, &wish.auth, &core.states))));
+        let verdict = match called {
+            Ok(future) => CatchUnwind(future).await,
+            Err(panic) => Err(panic),
+        };
+        let refusal = match verdict {
+            Ok(Ok(())) => continue,
+            Ok(Err(refusal)) => refusal,
+            Err(panic) => {
+                core.panicked(name, &*panic);
+                Refusal::new("internal error")
+            }
+        };
+        tracing::debug!(middleware = name, message = refusal.message(), cause = refusal.cause(), "refused");
+        // A pid that was shown once and refused is spent.
+        newcomer.lost.take().and_then(Taken::redeem);
+        let data = refusal.data_json().map(str::to_owned);
+        return Verdict::Refused { message: refusal.message().to_owned(), data };
+    }
+    Verdict::Admitted(newcomer)
+}
+
+/// The namespace and a place in it: by its name, else a child of the first dynamic one that wants it.
+async fn find(wish: &Wish) -> Option<(Arc<Place>, Tenancy)> {
+    let core = &wish.core;
+    if let Some(found) = core.enter(&wish.name) {
+        return Some(found);
+    }
+    for parent in &core.parents {
+        // The application's own predicate may panic, which is a no.
+        match CatchUnwind(Box::pin(parent.allows(&wish.name, &wish.auth))).await {
+            Ok(true) => return Some(core.enter_child(&wish.name, parent)),
+            Ok(false) => {}
+            Err(panic) => core.panicked("dynamic namespace", &*panic),
+        }
+    }
+    None
+}
+
+/// The socket: the one that comes back, or a new one.
+fn make(wish: &Wish, place: Arc<Place>, tenancy: Tenancy) -> Newcomer {
+    let core = &wish.core;
+    let namespace = Namespace { server: Server(Arc::clone(core)), place };
+    let eio4 = wish.session.protocol() == Protocol::V4;
+    let mut failure = None;
+    let taken = match take(wish, &namespace, eio4) {
+        Some(Ok(taken)) => Some(taken),
+        Some(Err(why)) => {
+            count(&core.counters.not_recovered);
+            tracing::debug!(reason = why.as_str(), "not recovered");
+            failure = Some(why);
+            None
+        }
+        None => None,
+    };
+    let (id, rooms, data) = match taken.as_ref().and_then(|taken| taken.inner.as_ref()) {
+        Some((_, lost)) => (Arc::clone(&lost.state.id), lost.rooms.clone(), lost.state.data.clone()),
+        None => (fresh_id(wish, eio4), Vec::new(), Data::default()),
+    };
+    let recovery = (core.recovery.is_some() && eio4).then(|| {
+        let pid = match taken.as_ref().and_then(|taken| taken.inner.as_ref()) {
+            Some((pid, _)) => Arc::clone(pid),
+            None => id::random().into(),
+        };
+        Box::new(Recovery { pid, recovered: taken.is_some(), failure })
+    });
+    let auth = Arc::clone(&wish.auth);
+    let handshake = Arc::clone(&wish.handshake);
+    let socket = Socket::new(Birth { id, namespace, handshake, auth, recovery, data, rooms, tenancy });
+    Newcomer { socket, lost: taken, inside: false }
+}
+
+/// Clients of protocols 2 and 1 take the session's id for their socket's, and put the namespace before it.
+fn fresh_id(wish: &Wish, eio4: bool) -> Arc<str> {
+    if eio4 {
+        return id::random().into();
+    }
+    match wish.name.as_str() {
+        "/" => wish.session.id().into(),
+        name => format!("{name}#{}", wish.session.id()).into(),
+    }
+}
+
+/// `None` if the client does not ask to be recovered.
+fn take(wish: &Wish, namespace: &Namespace, eio4: bool) -> Option<Result<Taken, RecoveryFailure>> {
+    /// Whatever else is in there is the application's; what is not text is not from us.
+    #[derive(Deserialize)]
+    struct Claim {
+        pid: Option<serde_json::Value>,
+        offset: Option<serde_json::Value>,
+    }
+    let recovery = wish.core.recovery.as_ref().filter(|_| eio4)?;
+    let claim: Claim = serde_json::from_str(&wish.auth).ok()?;
+    let pid = claim.pid?;
+    let Some(pid) = pid.as_str() else { return Some(Err(RecoveryFailure::Unknown)) };
+    let offset = match &claim.offset {
+        None | Some(serde_json::Value::Null) => None,
+        Some(serde_json::Value::String(offset)) => Some(offset.as_str()),
+        Some(_) => return Some(Err(RecoveryFailure::BadOffset)),
+    };
+    // Its old connection may be dead without anybody having noticed: that socket goes first, and is stored by that.
+    let live = lock(&recovery.live).get(pid).and_then(|socket| socket.upgrade()).map(Socket);
+    if let Some(old) = live.filter(|old| old.namespace() == namespace) {
+        let member = old.member();
+        old.depart(Reason::ForcedClose, false);
+        if let Some(member) = member
+            && member.session != wish.session
+        {
+            member.session.abort(Reason::ForcedClose);
+        }
+    }
+    let taken = lock(&recovery.store).take(recovery.now(), pid, namespace.name(), offset);
+    Some(taken.map(|inner| Taken { core: Arc::clone(&wish.core), inner: Some(inner) }))
+}
+
+/// Runs what the namespace does with new sockets.
+pub(crate) fn welcome(socket: &Socket) {
+    let core = &socket.server().0;
+    for handler in &socket.0.namespace.place.rules.connect {
+        if !socket.is_connected() {
+            return;
+        }
+        let name = handler.name();
+        let call = || handler.call(ConnectCall::new(socket, socket.auth_shared(), &core.states));
+        match run::guarded(socket, name, call) {
+            Some(Ok(future)) => run::detach(socket, name, future),
+            Some(Err(mismatch)) => core.mismatch(name, &mismatch),
+            None => {}
+        }
+    }
+}
