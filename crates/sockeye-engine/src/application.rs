@@ -34,8 +34,7 @@ pub trait Link: Send + 'static {
     /// An application message arrived. They come in order, one at a time.
     fn received(&mut self, message: Incoming<'_>) -> Flow;
 
-    /// Called after [`Session::poke`], and after the outbox drained below half of its bound when this link
-    /// had returned [`Flow::Pause`]. Answer `Continue` to go on reading.
+    /// Called after [`Session::poke`]. Answer `Continue` to go on reading after a [`Flow::Pause`].
     fn woken(&mut self) -> Flow {
         Flow::Continue
     }
@@ -77,8 +76,10 @@ pub enum Flow {
     /// Go on.
     Continue,
     /// Deliver nothing more, and read nothing more from the peer, until [`Link::woken`] says `Continue`.
-    /// Heartbeats go on as far as they can be told apart: the peer's silence is not held against it while
-    /// paused.
+    /// The peer's silence is not held against it meanwhile: its pongs are among what is not read.
+    ///
+    /// Not needed because of a full outbox: while much is waiting for the peer, the engine reads nothing from it by
+    /// itself.
     Pause,
     /// Close the session after what is queued has been sent.
     Close(Reason),

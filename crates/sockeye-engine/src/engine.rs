@@ -18,8 +18,9 @@ use crate::{Application, Body, Config, ConfigError, Peer, Reason, Stats};
 
 /// How long a host may take to hand over a stream after it was told 101.
 const HANDOVER: Duration = Duration::from_secs(10);
-/// How long cut tasks get to notice.
-const CUT: Duration = Duration::from_secs(2);
+/// How long cut tasks get to notice, and those that are past their session to end: the longest wait for a peer to
+/// answer a close frame, and a little.
+const CUT: Duration = Duration::from_secs(6);
 
 /// An Engine.IO server: takes requests from any HTTP host and keeps the sessions. Cheap to clone.
 pub struct Engine<A: Application>(pub(crate) Arc<Inner<A>>);

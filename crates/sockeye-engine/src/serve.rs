@@ -190,7 +190,6 @@ async fn connection<F, Fut, B>(
         .header_read_timeout(options.head_timeout)
         .max_headers(options.max_headers)
         .max_header_size(options.max_head)
-        .pipeline_flush(true)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);

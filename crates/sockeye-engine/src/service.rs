@@ -87,8 +87,6 @@ impl<A: Application> Engine<A> {
         };
         if let Some(cors) = &config.cors {
             cors.headers(&parts.headers, answer.response.headers_mut());
-        } else if Query::parse(parts.uri.query().unwrap_or("")).protocol == Protocol::V3 {
-            v3_cors(parts, answer.response.headers_mut());
         }
         if let Some(hook) = &config.headers {
             hook(answer.response.headers_mut(), parts);
@@ -601,12 +599,6 @@ fn empty(code: StatusCode) -> Response<Body> {
     let mut response = status(code);
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
-}
-
-/// Servers of revision 3 let every page read their answers, and its clients in browsers count on it. Who may connect
-/// has been decided before.
-fn v3_cors(parts: &Parts, headers: &mut HeaderMap) {
-    let _ = (parts, headers);
 }
 
 impl Refused {

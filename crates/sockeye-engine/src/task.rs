@@ -435,7 +435,8 @@ impl<L: Link> Core<L> {
         let mut outbox = shared.lock();
         outbox.queue_last(shared, Bytes::copy_from_slice(control.as_slice()));
         drop(outbox);
-        let wait = if farewell.heard { CLOSE_END } else { CLOSE_ANSWER };
+        let hurry = farewell.heard || shared.common.draining.load(Relaxed);
+        let wait = if hurry { CLOSE_END } else { CLOSE_ANSWER };
         self.ending = Ending::Goodbye { until: self.life.now + wait, heard: farewell.heard };
     }
 
