@@ -976,12 +976,4 @@ fn after(now: Duration, wait: Millis) -> Nanos {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// One of these lives in every idle connection.
-    #[test]
-    fn small() {
-        assert!(size_of::<Session>() <= 64, "{} bytes", size_of::<Session>());
-    }
-}
+mod model;

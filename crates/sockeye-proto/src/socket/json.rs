@@ -633,7 +633,7 @@ mod tests {
         ] {
             assert_eq!(unescape(raw), read);
             assert_eq!(without_lone_surrogates(raw), repaired);
-            assert_eq!(value(&format!("\"{raw}\""), 1).is_ok(), true);
+            assert!(value(&format!("\"{raw}\""), 1).is_ok());
         }
     }
 

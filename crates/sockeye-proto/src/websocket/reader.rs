@@ -450,8 +450,9 @@ impl Message {
             return;
         }
         let believed = need.saturating_add(frame.left.min(BELIEVED));
+        // What was announced passed the limit already, so the end of a final frame lies within it.
         let end = if frame.fin { need.saturating_add(frame.left) } else { limit };
-        let goal = self.bytes.capacity().saturating_mul(2).max(believed).min(end).min(limit).max(need);
+        let goal = self.bytes.capacity().saturating_mul(2).max(believed).min(end).max(need);
         self.bytes.reserve_exact(goal.saturating_sub(self.bytes.len()));
     }
 

@@ -1,5 +1,6 @@
 //! Captured vectors: reading them, and comparing what we make of them with what the reference made.
-#![allow(dead_code)] // Each test file uses its part of it.
+// Each test file compiles it for itself, and uses its part of it.
+#![allow(dead_code, unreachable_pub)]
 
 use base64::Engine as _;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -157,10 +158,10 @@ impl Expected {
         };
         let expected_kind = if self.kind >= 5 { self.kind - 3 } else { self.kind };
         let mut expected = self.data.as_ref().map(Node::value);
-        if let (2, Some(Value::Array(elements))) = (expected_kind, &mut expected) {
-            if let Some(Value::Number(name)) = elements.first() {
-                elements[0] = Value::String(name.to_string());
-            }
+        if let (2, Some(Value::Array(elements))) = (expected_kind, &mut expected)
+            && let Some(Value::Number(name)) = elements.first()
+        {
+            elements[0] = Value::String(name.to_string());
         }
         assert_eq!(kind, expected_kind, "{case}");
         assert_eq!(packet.namespace, self.nsp, "{case}");

@@ -101,6 +101,18 @@ fn one_frame_serves_all_recipients_without_takeover() {
 }
 
 #[test]
+fn with_takeover_even_noise_goes_through_the_shared_window() {
+    let direction = Direction { window_bits: 15, takeover: true };
+    let mut deflater = Deflater::new(direction, 6);
+    let mut client = reader(Role::Client, direction);
+    for _ in 0..3 {
+        let noise = noise(1000);
+        let frame = deflater.frame(OpCode::Binary, &noise);
+        assert_eq!(feed(&mut client, &frame), [Seen::Binary(noise)]);
+    }
+}
+
+#[test]
 fn a_released_deflater_goes_on() {
     let direction = Direction { window_bits: 15, takeover: true };
     let mut deflater = Deflater::new(direction, 6);
@@ -165,6 +177,33 @@ fn compressed_text_is_checked_as_it_inflates() {
         [Seen::Failed(Violation::InvalidUtf8)],
         "long before the end"
     );
+}
+
+#[test]
+fn of_several_faults_the_first_in_the_message_counts_however_it_is_cut() {
+    let direction = Direction { window_bits: 15, takeover: false };
+    // A stored block, then one of a type that does not exist.
+    let stored = |text: &[u8]| {
+        let len = text.len() as u16;
+        [&[0][..], &len.to_le_bytes(), &(!len).to_le_bytes(), text].concat()
+    };
+    let bad_block = [0x06];
+    for (text, expected) in [
+        (&b"all good"[..], Violation::InvalidDeflate),
+        (b"bad \xFF", Violation::InvalidUtf8),
+        (b"exactly 10", Violation::InvalidDeflate),
+        (b"one over 10", Violation::TooBig),
+        (b"ten and ok\xFF", Violation::TooBig),
+        (b"nine, bad\xFFand over", Violation::InvalidUtf8),
+    ] {
+        let input = masked(OpCode::Text, true, true, &[&stored(text)[..], &bad_block].concat());
+        let config =
+            ReaderConfig { max_message: 10, deflate: Some(both(direction)), ..ReaderConfig::default() };
+        for size in 1..=input.len() {
+            let seen = feed_cut(&mut Reader::new(Role::Server, config), &input, size);
+            assert_eq!(seen, [Seen::Failed(expected)], "{text:?} cut at {size}");
+        }
+    }
 }
 
 #[test]
