@@ -39,7 +39,8 @@ fuzz_target!(|data: &[u8]| {
         let out = PacketOut { namespace: &packet.namespace, body, compress: true };
         let again = encode(&out, decoder.dialect()).expect("the built-in dialects refuse nothing");
         sent += again.messages().map(|message| message.payload_len()).sum::<usize>();
-        // Escapes of protocol 4, and dates and floats in msgpack, are up to three times as long.
-        assert!(sent <= 3 * received);
+        // Protocol 4 escapes what is not printable ASCII: one byte, U+007F, becomes six. Dates and floats grow in
+        // msgpack, less than threefold.
+        assert!(sent <= 6 * received);
     }
 });

@@ -70,7 +70,7 @@ impl PacketDecoder for PlainDecoder {
             (0, None) => Body::Connect { auth: data.map(Cow::Borrowed), query: None },
             (1, None) => Body::Disconnect,
             (2, id) => return Packet::event(shape.nsp, id, args(true)?).map(Some),
-            (3, Some(id)) => return Packet::ack(shape.nsp, id, args(false)?).map(Some),
+            (3, Some(id)) => return Ok(Some(Packet::ack(shape.nsp, id, args(false)?))),
             (4, None) => Body::ConnectError(data.map(Cow::Borrowed)),
             _ => return Err(Violation::PacketType),
         };

@@ -72,16 +72,9 @@ impl<'a> Packet<'a> {
     }
 
     /// An acknowledgement, likewise.
-    ///
-    /// # Errors
-    /// None so far.
-    pub fn ack(
-        namespace: impl Into<Cow<'a, str>>,
-        id: u64,
-        payload: Payload,
-    ) -> Result<Packet<'a>, Violation> {
+    pub fn ack(namespace: impl Into<Cow<'a, str>>, id: u64, payload: Payload) -> Packet<'a> {
         let args = payload.into_arguments(false);
-        Ok(Packet { namespace: namespace.into(), body: Body::Ack { id, args } })
+        Packet { namespace: namespace.into(), body: Body::Ack { id, args } }
     }
 }
 

@@ -94,7 +94,7 @@ pub enum Dialect {
 ///             (0, None) => Body::Connect { auth: shape.data.map(|data| data.get().into()), query: None },
 ///             (1, None) => Body::Disconnect,
 ///             (2, id) => return Packet::event(shape.nsp, id, args(true)?).map(Some),
-///             (3, Some(id)) => return Packet::ack(shape.nsp, id, args(false)?).map(Some),
+///             (3, Some(id)) => return Ok(Some(Packet::ack(shape.nsp, id, args(false)?))),
 ///             _ => return Err(Violation::PacketType),
 ///         };
 ///         Ok(Some(Packet { namespace: shape.nsp, body }))
