@@ -95,6 +95,8 @@ pub(crate) struct Life<L: Link> {
     /// Why we are closing, where we decided it.
     closing: Option<Reason>,
     stalled_since: Option<Instant>,
+    /// The rules know that everything is said.
+    drained: bool,
     /// The link said pause.
     paused: bool,
     /// The outbox is too full to read on.
@@ -164,6 +166,7 @@ impl<L: Link> Task<L> {
                 polling,
                 closing: None,
                 stalled_since: None,
+                drained: false,
                 paused: false,
                 choked: false,
                 signs: Signs::default(),
@@ -240,7 +243,13 @@ impl<L: Link> Core<L> {
             self.poll_polling(cx);
             self.poll_read(cx);
             self.life.timers(self.socket.as_mut());
-            self.life.settle();
+            if self.life.settle() {
+                // There is room again for what a POST asks: go on with it.
+                cx.waker().wake_by_ref();
+            }
+            if self.life.signs.drop_candidate || self.life.signs.closed {
+                self.poll_candidate(cx);
+            }
             if self.socket.as_mut().is_some_and(|socket| socket.read.other().is_some()) {
                 self.poll_write(cx);
             }
@@ -810,19 +819,19 @@ impl<L: Link> Life<L> {
         }
     }
 
-    /// Answers a waiting poll if there is something to say, and ends an orderly close when all is said.
-    fn settle(&mut self) {
-        loop {
-            if self.signs.closed {
-                return;
-            }
+    /// Answers a waiting poll if there is something to say, and ends an orderly close when all is said. Returns whether
+    /// that made room for a POST that was held back.
+    fn settle(&mut self) -> bool {
+        let choked = self.choked;
+        while !self.signs.closed {
             let outlet = self.machine.outlet();
-            if outlet == Outlet::WebSocket && !self.machine.is_closing() {
-                return;
+            let closing = self.machine.is_closing();
+            if outlet == Outlet::WebSocket && !closing {
+                break;
             }
             let shared = &self.session.0;
             let mut outbox = shared.lock();
-            if self.machine.is_closing() {
+            if closing {
                 outbox.flush(shared);
             }
             let empty = outbox.is_empty();
@@ -832,23 +841,21 @@ impl<L: Link> Life<L> {
                 Outlet::WebSocket => {}
             }
             drop(outbox);
-            let time = self.time();
             if outlet == Outlet::Poll && !empty {
-                let Some(answer) = self.machine.take_poll() else { return };
+                let Some(answer) = self.machine.take_poll() else { break };
                 crate::polling::answer(self, answer);
                 self.drain();
                 self.unchoke();
-            } else if self.machine.is_closing() && empty {
-                let before = self.machine.clone();
+            } else if closing && empty && !self.drained {
+                self.drained = true;
+                let time = self.time();
                 self.machine.handle_drained(time);
                 self.drain();
-                if self.machine == before {
-                    return;
-                }
             } else {
-                return;
+                break;
             }
         }
+        choked && !self.choked
     }
 
     fn deadline(&self, socket: Option<&Socket>) -> Instant {
@@ -903,4 +910,29 @@ fn with_scratch<R>(f: impl FnOnce(&mut [u8]) -> R) -> R {
     let result = f(&mut scratch);
     SCRATCH.set(Some(scratch));
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody's link.
+    struct Silent;
+
+    impl Link for Silent {
+        fn received(&mut self, _: Incoming<'_>) -> Flow {
+            Flow::Continue
+        }
+
+        fn closed(self, _: &Reason) {}
+    }
+
+    /// Ten thousand idle sessions are ten thousand of these.
+    #[test]
+    fn an_idle_session_is_small() {
+        let (task, shared) = (size_of::<Task<Silent>>(), size_of::<crate::outbox::Shared>());
+        println!("task {task}, shared {shared}, socket {}", size_of::<Socket>());
+        assert!(task <= 700, "the task takes {task} bytes");
+        assert!(shared <= 400, "what its handles share takes {shared} bytes");
+    }
 }

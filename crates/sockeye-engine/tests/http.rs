@@ -479,9 +479,11 @@ async fn poll_answers_are_compressed() {
         let mut body = Vec::new();
         match encoding {
             Some("gzip") => {
-                drop(flate2::read::GzDecoder::new(&reply.body[..]).read_to_end(&mut body).unwrap())
+                flate2::read::GzDecoder::new(&reply.body[..]).read_to_end(&mut body).map(drop).unwrap()
             }
-            Some(_) => drop(flate2::read::ZlibDecoder::new(&reply.body[..]).read_to_end(&mut body).unwrap()),
+            Some(_) => {
+                flate2::read::ZlibDecoder::new(&reply.body[..]).read_to_end(&mut body).map(drop).unwrap()
+            }
             None => body = reply.body,
         }
         assert_eq!(body, message.packet(), "{accept}");
