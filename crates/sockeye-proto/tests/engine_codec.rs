@@ -176,6 +176,27 @@ proptest! {
         let _ = (Query::parse(&text), jsonp::form_payload(&text), jsonp::response(&text, &text));
     }
 
+    /// A driver may stop after any packet and go on later with what is left.
+    #[test]
+    fn a_payload_goes_on_where_it_stopped(
+        text in "([0-6b9]{0,3}[:\u{1e}]?[a4=€\u{1f600}é]{0,3}){0,12}",
+        stops in proptest::collection::vec(1_usize..3, 1..20),
+    ) {
+        for protocol in [Protocol::V4, Protocol::V3] {
+            let whole: Vec<_> = Payload::text(&text, protocol).collect();
+            let (mut pieces, mut at) = (Vec::new(), 0);
+            for stop in stops.iter().cycle() {
+                let mut payload = Payload::text(&text[at..], protocol);
+                pieces.extend(payload.by_ref().take(*stop));
+                match payload.unread() {
+                    Some(unread) => at = text.len() - unread,
+                    None => break,
+                }
+            }
+            prop_assert_eq!(&pieces, &whole);
+        }
+    }
+
     /// Hostile texts that look right for longer than random bytes do.
     #[test]
     fn nothing_panics_on_what_looks_right(text in "([0-6b9]{0,3}[:\u{1e}]?[a4=€\u{1f600}é]{0,3}){0,12}") {
