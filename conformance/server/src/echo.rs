@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sockeye_engine::{Application, Flow, Handshake, Incoming, Link, Message, Reason, SendError, Session};
+use sockeye::engine::{Application, Flow, Handshake, Incoming, Link, Message, Reason, SendError, Session};
 
 /// The application, and the echo of one session.
 pub(crate) struct Echo;

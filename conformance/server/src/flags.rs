@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use sockeye_engine::{Config, Cookie, Cors, DeflateOptions, Origins, Transport};
+use sockeye::engine::{Config, Cookie, Cors, DeflateOptions, Origins, Transport};
 
 /// What the command line asked for.
 #[derive(Default)]
