@@ -207,7 +207,7 @@ function receive(it, entry) {
   if (!insert(it, entry)) return;
   if (!ready) caughtUp++;
   it.typing.delete(entry.from.id);
-  if (it !== active || document.hidden || !stick) it.unread++;
+  if (it !== active || document.hidden) it.unread++;
   render();
 }
 
@@ -357,15 +357,10 @@ function fill(list, items) {
 }
 
 let drawn; // what the log shows: the conversation and its nodes by entry
-let stick = true; // the log stays at its end, whatever grows in it or beside it
-
-function stay() {
-  if (stick) $("log").scrollTop = $("log").scrollHeight;
-}
 
 function renderLog(toEnd) {
   const log = $("log");
-  if (toEnd || !drawn || drawn.it !== active) stick = true;
+  const atEnd = toEnd || !drawn || drawn.it !== active || log.scrollHeight - log.scrollTop - log.clientHeight < 60;
   const nodes = new Map();
   let before;
   const list = [];
@@ -397,9 +392,9 @@ function renderLog(toEnd) {
     place = next;
   }
   drawn = { it: active, nodes };
-  stay();
-  $("down").hidden = stick || !active.unread;
-  if (stick && !document.hidden && active.unread) {
+  if (atEnd) log.scrollTop = log.scrollHeight;
+  $("down").hidden = atEnd || !active.unread;
+  if (atEnd && !document.hidden && active.unread) {
     active.unread = 0;
     renderRooms();
   }
@@ -426,7 +421,9 @@ function drawImage(entry) {
   // The bytes live on in the blob alone.
   entry.url = entry.url || URL.createObjectURL(new Blob([bytes], { type }));
   if (!entry.fate) entry.image.bytes = null;
-  const image = el("img", { src: entry.url, alt: name, onload: stay });
+  const log = $("log");
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
+  const image = el("img", { src: entry.url, alt: name, onload: () => atEnd && (log.scrollTop = log.scrollHeight) });
   return el("figure", {},
     el("button", { type: "button", "aria-label": `Enlarge ${name}`, onclick: () => enlarge(entry) }, image),
     el("figcaption", { textContent: name }));
@@ -704,11 +701,10 @@ function listen() {
   $("down").addEventListener("click", () => render(true));
   $("log").addEventListener("scroll", () => {
     const log = $("log");
-    stick = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
-    if (active && active.unread && stick) render();
+    if (active && active.unread && log.scrollHeight - log.scrollTop - log.clientHeight < 60) render();
   });
-  new ResizeObserver(stay).observe($("log"));
   addEventListener("visibilitychange", () => document.hidden || (active && render()));
+  addEventListener("resize", () => active && render());
   addEventListener("hashchange", () => fromHash() && enter(fromHash()));
 }
 
