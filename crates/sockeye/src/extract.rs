@@ -7,14 +7,14 @@
 //! | [`Namespace`] | the socket's namespace | ✓ | ✓ | ✓ |
 //! | [`State<T>`] | what the application gave the builder; checked there | ✓ | ✓ | ✓ |
 //! | [`SocketData<T>`] | what was put into the socket's data before | ✓ | ✓ | ✓ |
-//! | [`Handshake`] | headers, query, address of the first request | ✓ | ✓ | ✓ |
+//! | [`Auth<T>`] | what the client sent with its CONNECT | ✓ | ✓ | ✓ |
+//! | `Arc<`[`Handshake`]`>` | headers, query, address of the first request | ✓ | ✓ | ✓ |
 //! | [`Data<T>`] | the first (often only) argument, as a `T` | ✓ | | |
 //! | [`Args<T>`] | all arguments, as a tuple `T` | ✓ | | |
 //! | [`RawArgs`] | the arguments as they came: JSON text and attachments | ✓ | | |
 //! | a type with `#[derive(Event)]` | the first argument as this type | ✓ | | |
 //! | [`EventName`] | the event's name, for catch-all listeners | ✓ | | |
 //! | [`AckSender`] | the duty to answer, now or later | ✓ | | |
-//! | [`Auth<T>`] | what the client sent with its CONNECT | | ✓ | |
 //! | [`Reason`] | why it left | | | ✓ |
 //! | `Option<X>` | `None` where `X` did not fit or is not there | ✓ | ✓ | ✓ |
 //! | `Result<X, Mismatch>` | and why | ✓ | ✓ | ✓ |
@@ -43,15 +43,16 @@
 //! }
 //! ```
 
-mod connect;
+#[cfg(doc)]
+use crate::{AckSender, Handshake, Namespace, Reason, Server, Socket, State};
+
 mod mismatch;
 mod payload;
 mod place;
 
-pub use connect::Auth;
 pub use mismatch::{Mismatch, MismatchKind};
 pub use payload::{Data, EventName, RawArgs, first};
-pub use place::SocketData;
+pub use place::{Auth, SocketData};
 #[doc(hidden)]
 pub use serde::Deserialize;
 pub use sockeye_proto::socket::Args;

@@ -4,6 +4,9 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+use sockeye_engine::{Handshake, Reason};
+
 use super::{FromConnect, FromDisconnect, FromEvent, Mismatch, MismatchKind};
 use crate::handler::{Call, ConnectCall, DisconnectCall};
 use crate::namespace::Namespace;
@@ -48,6 +51,25 @@ impl<T: fmt::Debug> fmt::Debug for SocketData<T> {
     }
 }
 
+/// What the client sent with its CONNECT (`auth` in the JavaScript client), read as a `T`; `{}` when it sent nothing.
+///
+/// Keeps its secret: `Debug` shows nothing of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Auth<T>(pub T);
+
+impl<T> Deref for Auth<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> fmt::Debug for Auth<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Auth(…)")
+    }
+}
+
 /// Gives the same extractor to all three kinds of functions.
 macro_rules! everywhere {
     ($([$($generics:tt)*] $type:ty, |$socket:ident, $states:ident| $take:expr $(, |$needs:ident| $need:expr)?;)*) => {$(
@@ -73,9 +95,20 @@ everywhere! {
     [] Socket, |socket, states| Ok(socket.clone());
     [] Server, |socket, states| Ok(socket.server().clone());
     [] Namespace, |socket, states| Ok(socket.namespace().clone());
+    [] Arc<Handshake>, |socket, states| Ok(Arc::clone(socket.handshake()));
+    [T: DeserializeOwned + Send + 'static] Auth<T>, |socket, states|
+        serde_json::from_str(socket.auth_json())
+            .map(Auth)
+            .map_err(|error| Mismatch::payload::<T>(0, &error.to_string()));
     [T: Send + Sync + 'static] SocketData<T>, |socket, states|
         socket.data::<T>().map(SocketData).ok_or_else(|| Mismatch::new::<T>(MismatchKind::NoSocketData));
     [T: Send + Sync + 'static] State<T>, |socket, states|
         states.find::<T>().map(State).ok_or_else(|| Mismatch::new::<T>(MismatchKind::NoState)),
         |needs| needs.state::<T>();
+}
+
+impl FromDisconnect for Reason {
+    fn from_disconnect(call: &mut DisconnectCall<'_>) -> Result<Self, Mismatch> {
+        Ok(call.reason().clone())
+    }
 }
