@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use serde::Serialize;
-use sockeye_proto::socket::Arguments;
+use sockeye_proto::socket::{Arguments, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -88,7 +88,9 @@ impl TestClient {
                 Ok(Some(Letter::Connected(json))) => break json,
                 Ok(Some(Letter::Refused(json))) => return Err(refused(&json)),
                 // A server may emit from a middleware, before it has answered.
-                Ok(Some(Letter::Event { name, args, id })) => ahead.push_back(received(&wire, &namespace, name, args, id)),
+                Ok(Some(Letter::Event { name, args, id })) => {
+                    ahead.push_back(received(&wire, &namespace, name, args, id))
+                }
                 Ok(Some(Letter::Ended(ended))) => panic!("no answer to CONNECT {namespace}: {ended:?}"),
                 Ok(None) | Err(_) => panic!("no answer to CONNECT {namespace} within {:?}", how.patience),
             }
@@ -169,7 +171,10 @@ impl TestClient {
                     Next::Event(event) if event.name == name => return event,
                     Next::Event(other) => skipped.push(other),
                     Next::Ended | Next::Nothing => {
-                        panic!("waited for `{name}` but received only {skipped:?}; {:?} (at {at})", self.ended)
+                        panic!(
+                            "waited for `{name}` but received only {skipped:?}; {:?} (at {at})",
+                            self.ended
+                        )
                     }
                 }
             }
@@ -317,17 +322,20 @@ impl TestClient {
     /// The last argument of every event is the offset, if it is a string: so do the JavaScript clients.
     fn note_offset(&mut self, args: &Arguments<'_>) {
         let Some(recovery) = &mut self.recovery else { return };
-        if let Ok(args) = args.args::<Vec<sockeye_proto::socket::Value>>() {
-            if let Some(sockeye_proto::socket::Value::String(offset)) = args.last() {
-                recovery.offset = Some(offset.clone());
-            }
+        if let Ok(args) = args.args::<Vec<Value>>()
+            && let Some(Value::String(offset)) = args.last()
+        {
+            recovery.offset = Some(offset.clone());
         }
     }
 }
 
 impl fmt::Debug for TestClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TestClient").field("namespace", &self.namespace).field("id", &self.sid).finish_non_exhaustive()
+        f.debug_struct("TestClient")
+            .field("namespace", &self.namespace)
+            .field("id", &self.sid)
+            .finish_non_exhaustive()
     }
 }
 
@@ -385,7 +393,13 @@ impl fmt::Debug for Call {
     }
 }
 
-fn received(wire: &Wire, namespace: &str, name: String, args: Arguments<'static>, id: Option<u64>) -> Received {
+fn received(
+    wire: &Wire,
+    namespace: &str,
+    name: String,
+    args: Arguments<'static>,
+    id: Option<u64>,
+) -> Received {
     let answer = id.map(|id| Answer { wire: wire.clone(), namespace: namespace.to_owned(), id });
     Received { name, args, answer }
 }

@@ -5,8 +5,9 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
-use sockeye::Server;
+use sockeye::{Peer, Server};
 use sockeye_proto::socket::{Dialect, Protocol};
 
 use crate::PATIENCE;
@@ -207,9 +208,9 @@ impl Connect {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let request = request.body(()).map_err(|error| error.to_string())?;
+        let (request, ()) = request.body(()).map_err(|error| error.to_string())?.into_parts();
         let io = self.io.clone();
-        tokio::spawn(async move { io.attach(theirs, request).await });
+        tokio::spawn(async move { io.attach(theirs, request, Bytes::new(), Peer::default()).await });
         let dialect = if self.msgpack { Dialect::Msgpack(Protocol::V5) } else { Dialect::Json(Protocol::V5) };
         match tokio::time::timeout(self.patience, Wire::open(ours, dialect)).await {
             Ok(wire) => wire,

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use sockeye_proto::engine::{self, Kind};
 use sockeye_proto::socket::{
-    Arguments, Body, Decoder, Dialect, EncodeError, Encoded, Limits, Out, Packet, PacketOut, encode, encode_ack,
-    encode_event,
+    Arguments, Body, Decoder, Dialect, EncodeError, Encoded, Limits, Out, Packet, PacketOut, encode,
+    encode_ack, encode_event,
 };
 use sockeye_proto::websocket::frame::{self, Control};
 use sockeye_proto::websocket::handshake::{check_response, client_key};
@@ -46,7 +46,11 @@ pub(crate) enum Letter {
     Connected(String),
     /// JSON text of `{"message":…}`.
     Refused(String),
-    Event { name: String, args: Arguments<'static>, id: Option<u64> },
+    Event {
+        name: String,
+        args: Arguments<'static>,
+        id: Option<u64>,
+    },
     Ended(Ended),
 }
 
@@ -67,7 +71,10 @@ impl Wire {
         let mut limits = Limits::default();
         limits.attachments = usize::MAX;
         let task = Task {
-            reader: Reader::new(Role::Client, ReaderConfig { max_message: usize::MAX, ..ReaderConfig::default() }),
+            reader: Reader::new(
+                Role::Client,
+                ReaderConfig { max_message: usize::MAX, ..ReaderConfig::default() },
+            ),
             decoder: Decoder::new(shared.dialect.clone(), Arc::new(limits)),
             shared: Arc::downgrade(&shared),
             opened: Some(opened),
@@ -140,7 +147,11 @@ impl Wire {
     }
 }
 
-pub(crate) fn connect(namespace: &str, auth: Option<&str>, dialect: &Dialect) -> Result<Encoded, EncodeError> {
+pub(crate) fn connect(
+    namespace: &str,
+    auth: Option<&str>,
+    dialect: &Dialect,
+) -> Result<Encoded, EncodeError> {
     encode(&PacketOut { namespace, body: Out::Connect(auth), compress: true }, dialect)
 }
 
@@ -180,7 +191,9 @@ async fn response(stream: &mut DuplexStream) -> Result<Vec<u8>, String> {
             break end + 4;
         }
         match stream.read_buf(&mut bytes).await {
-            Ok(0) => return Err(format!("no answer to the upgrade but {:?}", String::from_utf8_lossy(&bytes))),
+            Ok(0) => {
+                return Err(format!("no answer to the upgrade but {:?}", String::from_utf8_lossy(&bytes)));
+            }
             Ok(_) => {}
             Err(error) => return Err(format!("no answer to the upgrade: {error}")),
         }
@@ -189,10 +202,13 @@ async fn response(stream: &mut DuplexStream) -> Result<Vec<u8>, String> {
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let mut lines = text.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
-    let headers = lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim().as_bytes()));
+    let headers =
+        lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim().as_bytes()));
     match check_response(status.unwrap_or(0), headers, &key(), &[], None) {
         Ok(_) => Ok(early),
-        Err(fault) => Err(format!("the server refused the upgrade: {fault}\n{text}{}", String::from_utf8_lossy(&early))),
+        Err(fault) => {
+            Err(format!("the server refused the upgrade: {fault}\n{text}{}", String::from_utf8_lossy(&early)))
+        }
     }
 }
 
@@ -207,7 +223,12 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut stream: DuplexStream, early: &mut [u8], mut inbox: mpsc::UnboundedReceiver<Command>) {
+    async fn run(
+        mut self,
+        mut stream: DuplexStream,
+        early: &mut [u8],
+        mut inbox: mpsc::UnboundedReceiver<Command>,
+    ) {
         let mut input = vec![0; 16 * 1024];
         let mut ended = self.received(early);
         while ended.is_none() {
@@ -262,12 +283,15 @@ impl Task {
                     let reason = frame.map(|frame| frame.reason.into_owned()).unwrap_or_default();
                     Some(Ended::Closed { code, reason })
                 }
-                Some(Event::Text(text)) => text_message(&text, &mut self.decoder, &self.shared, &mut self.opened)
-                    .unwrap_or_else(|reply| {
-                        let mask = next_mask(&mut self.mask);
-                        frame::encode(OpCode::Text, false, reply.as_bytes(), mask, &mut self.out);
-                        None
-                    }),
+                Some(Event::Text(text)) => {
+                    text_message(&text, &mut self.decoder, &self.shared, &mut self.opened).unwrap_or_else(
+                        |reply| {
+                            let mask = next_mask(&mut self.mask);
+                            frame::encode(OpCode::Text, false, reply.as_bytes(), mask, &mut self.out);
+                            None
+                        },
+                    )
+                }
                 Some(Event::Binary(bytes)) => match self.decoder.binary(bytes) {
                     Ok(packet) => deliver(&self.shared, packet),
                     Err(violation) => Some(Ended::Broken(violation.to_string())),

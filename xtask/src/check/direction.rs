@@ -13,7 +13,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("sockeye-engine", &["sockeye-proto"]),
     ("sockeye-macros", &[]),
     ("sockeye", &["sockeye-proto", "sockeye-engine", "sockeye-macros"]),
-    ("sockeye-testkit", &["sockeye"]),
+    ("sockeye-testkit", &["sockeye", "sockeye-proto"]),
     ("sockeye-server", &["sockeye"]),
     ("sockeye-cli", &["sockeye-server"]),
     ("xtask", &[]),

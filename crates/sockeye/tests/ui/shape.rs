@@ -1,0 +1,18 @@
+use std::rc::Rc;
+
+use sockeye::Data;
+
+#[sockeye::handler]
+fn blocking(_: Data<String>) {}
+
+#[sockeye::handler]
+async fn borrows(text: &str) {}
+
+#[sockeye::handler]
+async fn stays() {
+    let rc = Rc::new(1);
+    std::future::ready(()).await;
+    drop(rc);
+}
+
+fn main() {}
