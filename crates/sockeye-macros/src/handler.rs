@@ -1,6 +1,6 @@
 //! `#[handler]`: one assertion per argument, each at the place in the source it is about.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Error, FnArg, Ident, ItemFn, Result, ReturnType, Type};
@@ -18,17 +18,17 @@ pub(crate) fn check(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// The traits a kind of handler is made of.
 struct Kind {
     argument: &'static str,
-    reply: (&'static str, &'static str),
+    reply: &'static str,
 }
 
 impl Kind {
     fn read(attribute: TokenStream) -> Result<Self> {
         if attribute.is_empty() {
-            return Ok(Self { argument: "FromEvent", reply: ("handler", "Reply") });
+            return Ok(Self { argument: "FromEvent", reply: "Reply" });
         }
         let word: Ident = syn::parse2(attribute)?;
         let argument = match word.to_string().as_str() {
-            "event" => return Ok(Self { argument: "FromEvent", reply: ("handler", "Reply") }),
+            "event" => return Ok(Self { argument: "FromEvent", reply: "Reply" }),
             "connect" | "middleware" => "FromConnect",
             "disconnect" => "FromDisconnect",
             _ => {
@@ -38,7 +38,7 @@ impl Kind {
                 ));
             }
         };
-        Ok(Self { argument, reply: ("handler", "ConnectReply") })
+        Ok(Self { argument, reply: "ConnectReply" })
     }
 }
 
@@ -60,7 +60,6 @@ fn assertions(attribute: TokenStream, item: TokenStream) -> Result<TokenStream> 
         return Err(Error::new(too_many.span(), text));
     }
 
-    let argument = Ident::new(kind.argument, Span::call_site());
     let mut checks = TokenStream::new();
     let mut never = Vec::new();
     for (at, input) in signature.inputs.iter().enumerate() {
@@ -78,21 +77,27 @@ fn assertions(attribute: TokenStream, item: TokenStream) -> Result<TokenStream> 
         if let Type::ImplTrait(anything) = ty {
             return Err(Error::new(anything.span(), "`#[handler]` cannot check `impl Trait`; name the type"));
         }
-        let check = format_ident!("__argument_{at}");
-        // Spanned at the type, so that the compiler's arrow points there and not at the attribute.
+        let check = format_ident!("__argument_{at}", span = ty.span());
+        // Every token is spanned at the type, so that the compiler's arrow points there and not at the attribute.
+        let argument = Ident::new(kind.argument, ty.span());
         checks.extend(quote_spanned! {ty.span()=>
             #[allow(warnings)]
-            fn #check() where #ty: ::sockeye::extract::#argument {}
+            fn #check() {
+                fn is_extractor<T: ::sockeye::extract::#argument>() {}
+                is_extractor::<#ty>();
+            }
         });
         never.push(quote!(::core::panic!()));
     }
 
-    let (module, trait_) = kind.reply;
-    let (module, trait_) = (Ident::new(module, Span::call_site()), Ident::new(trait_, Span::call_site()));
     if let ReturnType::Type(_, ty) = &signature.output {
+        let reply = Ident::new(kind.reply, ty.span());
         checks.extend(quote_spanned! {ty.span()=>
             #[allow(warnings)]
-            fn __result() where #ty: ::sockeye::#module::#trait_ {}
+            fn __result() {
+                fn is_reply<T: ::sockeye::handler::#reply>() {}
+                is_reply::<#ty>();
+            }
         });
     }
 

@@ -269,7 +269,7 @@ impl Passage {
 
     fn refuse(&self, refusal: &Refusal) -> Outcome {
         let ack = self.core().ack.take();
-        tracing::debug!(message = refusal.message(), cause = refusal.cause(), "a layer refused an event");
+        tracing::debug!(refusal = refusal.message(), cause = refusal.cause(), "a layer refused an event");
         if let Some(ack) = ack {
             ack.refuse(refusal);
         }

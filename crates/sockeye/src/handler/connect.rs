@@ -167,7 +167,7 @@ erase!(
 /// Waits for a function that cannot refuse any more and logs its error.
 async fn log_error<R: ConnectReply>(future: impl Future<Output = R>, what: &'static str) {
     if let Err(refusal) = future.await.verdict() {
-        tracing::error!(message = refusal.message(), cause = refusal.cause(), "{what} failed");
+        tracing::error!(refusal = refusal.message(), cause = refusal.cause(), "{what} failed");
     }
 }
 

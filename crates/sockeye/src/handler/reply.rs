@@ -66,9 +66,13 @@ impl<T: Reply, E: IntoRefusal> Reply for Result<T, E> {
     }
 }
 
-/// Sends the error answer and logs the refusal.
+/// Sends the error answer and logs the refusal: as an error where something went wrong inside, quietly where the
+/// application only said no.
 pub(crate) fn refuse(refusal: &Refusal, ack: Option<AckSender>) -> Outcome {
-    tracing::warn!(message = refusal.message(), cause = refusal.cause(), "a handler refused");
+    match refusal.cause() {
+        Some(cause) => tracing::error!(cause, refusal = refusal.message(), "a handler failed"),
+        None => tracing::debug!(refusal = refusal.message(), "a handler refused"),
+    }
     if let Some(ack) = ack {
         ack.refuse(refusal);
     }

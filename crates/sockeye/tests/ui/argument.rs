@@ -3,7 +3,7 @@ use sockeye::{Data, Socket};
 struct Text;
 
 #[sockeye::handler]
-async fn bare(_: Socket, text: Text) {}
+async fn bare(_: Socket, _: Text) {}
 
 #[sockeye::handler]
 async fn unreadable(_: Data<Text>) {}

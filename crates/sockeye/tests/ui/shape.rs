@@ -6,7 +6,7 @@ use sockeye::Data;
 fn blocking(_: Data<String>) {}
 
 #[sockeye::handler]
-async fn borrows(text: &str) {}
+async fn borrows(_: &str) {}
 
 #[sockeye::handler]
 async fn stays() {
