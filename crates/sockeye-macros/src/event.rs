@@ -25,10 +25,7 @@ pub(crate) fn derive(input: TokenStream) -> Result<TokenStream> {
 
     let ident = &input.ident;
     let (generics, arguments, bounds) = input.generics.split_for_impl();
-    let more = bounds.map(|bounds| {
-        let predicates = &bounds.predicates;
-        quote!(#predicates,)
-    });
+    let more = bounds.iter().flat_map(|bounds| &bounds.predicates);
     Ok(quote! {
         #[automatically_derived]
         impl #generics ::sockeye::Event for #ident #arguments #bounds {
@@ -41,7 +38,7 @@ pub(crate) fn derive(input: TokenStream) -> Result<TokenStream> {
         #[automatically_derived]
         impl #generics ::sockeye::extract::FromEvent for #ident #arguments
         where
-            #more
+            #(#more,)*
             Self: for<'de> ::sockeye::extract::Deserialize<'de> + ::core::marker::Send + 'static,
         {
             const EVENT: ::core::option::Option<&'static str> =

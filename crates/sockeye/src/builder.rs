@@ -17,7 +17,6 @@ use sockeye_proto::socket::{Choice, Limits, Parser, Payload};
 use crate::adapter::{Adapter, LocalAdapter};
 use crate::cluster::Cluster;
 use crate::dynamic::{NamespaceMatch, Parent};
-use crate::event::Event;
 use crate::handler::{ConnectHandler, DisconnectHandler, Handler, Middleware};
 use crate::id;
 use crate::layer::Layer;
@@ -202,8 +201,8 @@ impl ServerBuilder {
     }
 
     /// See [`NamespaceBuilder::on_event`].
-    pub fn on_event<E: Event, M: 'static>(self, handler: impl Handler<M>) -> Self {
-        self.main(|root| root.on(E::NAME, handler))
+    pub fn on_event<M: 'static, H: Handler<M>>(self, handler: H) -> Self {
+        self.main(|root| root.on_event(handler))
     }
 
     /// See [`NamespaceBuilder::on_any`].

@@ -58,7 +58,7 @@ pub use serde::Deserialize;
 pub use sockeye_proto::socket::Args;
 
 use crate::handler::{Call, ConnectCall, DisconnectCall};
-use crate::state::Needs;
+pub use crate::state::Needs;
 
 /// An argument of an event handler.
 #[diagnostic::on_unimplemented(

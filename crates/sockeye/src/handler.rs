@@ -90,9 +90,9 @@ impl fmt::Debug for Running {
 pub enum Outcome {
     /// The handler ended and answered nothing: nobody waits, or an [`AckSender`] of its own answers later.
     Done,
-    /// The answer was sent, this many bytes of JSON and attachments.
+    /// The answer was sent.
     Answered {
-        /// Bytes of the answer's JSON text and attachments together.
+        /// Bytes of the answer's packet as the client's dialect writes it, attachments included.
         bytes: usize,
     },
     /// The handler returned an error, of this message; sent as an error answer if one was awaited.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use sockeye_proto::socket::Payload;
 
-use crate::event::Event;
 use crate::handler::{
     ConnectHandler, Connector, DisconnectHandler, Disconnector, Gate, Handler, Listener, Middleware,
 };
@@ -91,9 +90,28 @@ impl NamespaceBuilder {
         self
     }
 
-    /// Adds a handler for a typed event, under the event's own name: `.on_event::<Say, _>(say)`.
-    pub fn on_event<E: Event, M: 'static>(self, handler: impl Handler<M>) -> Self {
-        self.on(E::NAME, handler)
+    /// Adds a handler for a typed event, under the event's own name: one of its arguments is a type with
+    /// `#[derive(Event)]`. A handler without such an argument does not compile.
+    ///
+    /// ```
+    /// use sockeye::{Event, Server};
+    ///
+    /// #[derive(serde::Deserialize, Event)]
+    /// struct Guess { number: u32 }
+    ///
+    /// async fn guess(guess: Guess) -> bool { guess.number == 42 }
+    ///
+    /// let server = Server::builder().on_event(guess).build()?;   // the same as .on("guess", guess)
+    /// # Ok::<(), sockeye::BuildError>(())
+    /// ```
+    ///
+    /// ```compile_fail
+    /// async fn guess(number: sockeye::Data<u32>) -> bool { number.0 == 42 }
+    ///
+    /// let server = sockeye::Server::builder().on_event(guess).build();
+    /// ```
+    pub fn on_event<M: 'static, H: Handler<M>>(self, handler: H) -> Self {
+        self.on(event_name::<M, H>(), handler)
     }
 
     /// Adds a listener for all events. It runs before those for the event and cannot answer.
@@ -147,6 +165,16 @@ impl NamespaceBuilder {
     pub fn on_room(mut self, listener: impl Fn(&RoomEvent) + Send + Sync + 'static) -> Self {
         self.rules.rooms.push(Arc::new(listener));
         self
+    }
+}
+
+/// The name of the typed event among the arguments of `H`, at compile time.
+pub(crate) const fn event_name<M, H: Handler<M>>() -> &'static str {
+    const {
+        match H::EVENT {
+            Some(name) => name,
+            None => panic!("no argument of this handler is a typed event: use `.on(\"name\", handler)`"),
+        }
     }
 }
 

@@ -141,6 +141,17 @@ impl Server {
         ServerBuilder::default()
     }
 
+    /// The path that clients connect to, without a slash at the end: `/socket.io` unless
+    /// [set](crate::ServerBuilder::path).
+    pub fn path(&self) -> &str {
+        self.0.engine.config().path.trim_end_matches('/')
+    }
+
+    /// What the builder was given as [`state`](crate::ServerBuilder::state), for code outside of handlers.
+    pub fn state<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.0.states.find()
+    }
+
     /// The namespace of this name; created if it is not there yet, as a child of the first dynamic namespace that
     /// matches, else as a plain one that clients can join from now on. So never pass a name that a client made up:
     /// [`find`](Self::find) does not create.

@@ -12,10 +12,13 @@ use std::sync::Arc;
 ///
 /// ```
 /// use sockeye::State;
-/// struct Words(Vec<&'static str>);
+///
+/// struct Words {
+///     good: Vec<&'static str>,
+/// }
 ///
 /// async fn allowed(words: State<Words>) -> bool {
-///     words.0.contains(&"hello")
+///     words.good.contains(&"hello")
 /// }
 /// ```
 pub struct State<T: ?Sized>(pub Arc<T>);

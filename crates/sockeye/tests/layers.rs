@@ -59,7 +59,7 @@ async fn a_layer_sees_name_size_outcome_and_duration() {
     assert_eq!(
         take(&log),
         [
-            r#"say 13 Answered { bytes: 7 } 0s"#,
+            r#"say 13 Answered { bytes: 9 } 0s"#,
             r#"quiet 9 Done 0s"#,
             r#"say 9 Mismatch 0s"#,
             r#"nobody 14 Unheard 0s"#,
@@ -99,8 +99,8 @@ async fn a_layer_refuses_or_drops_before_any_handler() {
     assert_eq!(client.call("e", "fine").await.data::<String>(), "heard");
     client.expect_nothing().await;
     assert_eq!(take(&heard), ["fine"]);
-    let refused = r#"e 12 Refused { message: "not that" } 0s"#;
-    assert_eq!(take(&log), [refused, "e 10 Dropped 0s", refused, "e 10 Answered { bytes: 9 } 0s"]);
+    let refused = r#"e 14 Refused { message: "not that" } 0s"#;
+    assert_eq!(take(&log), [refused, "e 12 Dropped 0s", refused, "e 12 Answered { bytes: 11 } 0s"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,24 +1,41 @@
-//! Sockeye beside routes of one's own, on hyper alone. `cargo run -p example-hyper-embed`.
+//! Sockeye in front of a service of one's own, on hyper alone. `cargo run -p example-hyper-embed`.
 
 use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
 
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use sockeye::{Data, Server, Socket};
+use hyper_util::service::TowerToHyperService;
+use sockeye::{Data, Peer, Server, Socket};
 use tokio::net::TcpListener;
+use tower_layer::Layer;
+use tower_service::Service;
 
 async fn echo(socket: Socket, Data(text): Data<String>) {
     socket.emit("echo", &text).ok();
 }
 
 /// What is not Socket.IO.
-async fn page(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let text = format!("nothing at {}; Socket.IO is at /socket.io/\n", request.uri().path());
-    Ok(Response::new(Full::from(text)))
+#[derive(Clone)]
+struct Page;
+
+impl<B> Service<Request<B>> for Page {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let text = format!("nothing at {}; Socket.IO is at /socket.io/\n", request.uri().path());
+        ready(Ok(Response::new(Full::from(text))))
+    }
 }
 
 #[tokio::main]
@@ -27,9 +44,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
     println!("open http://{}", listener.local_addr()?);
     loop {
-        let (stream, _) = listener.accept().await?;
-        // TODO by the hall's API
-        let service = io.service_over(service_fn(page));
+        let (stream, remote) = listener.accept().await?;
+        // hyper does not know where a connection is from, so we say it; limits per address depend on it.
+        let front = io.layer().peer(move |_| Some(Peer::new(remote)));
+        let service = TowerToHyperService::new(front.layer(Page));
         tokio::spawn(async move {
             // Upgrades are how WebSockets begin.
             let connection =

@@ -17,6 +17,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let io = Server::builder().on("say", say).build()?;
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
     println!("Socket.IO on http://{}", listener.local_addr()?);
-    io.serve(listener).await?;
+    io.serve(listener).await;
     Ok(())
 }
