@@ -17,9 +17,12 @@
     if (!parts) throw new Error("not an address: " + text);
     const protocol2 = parts[1].toLowerCase();
     const host = parts[2] || parts[3] || "localhost";
-    const port = parts[4] || (/s$/.test(protocol2) ? "443" : "80");
+    const port = parts[4] || (isSecure(protocol2) ? "443" : "80");
     const href = protocol2 + "://" + bracketed(host) + ":" + port;
     return { protocol: protocol2, host, port, path: parts[5] || "/", query: parts[6] || "", id: href + path, href };
+  }
+  function isSecure(protocol2) {
+    return protocol2 == "https" || protocol2 == "wss";
   }
   function bracketed(host) {
     return host.includes(":") && host[0] != "[" ? "[" + host + "]" : host;
@@ -173,7 +176,7 @@
   function encodePacket(packet, binary) {
     const data = packet.data;
     if (isBinary(data)) return binary ? data : "b" + toBase64(data);
-    return TYPES.indexOf(packet.type) + (data || "");
+    return "" + TYPES.indexOf(packet.type) + (data || "");
   }
   function decodePacket(wire, binaryType) {
     if (typeof wire != "string") return { type: "message", data: asBinaryType(wire, binaryType) };
@@ -514,11 +517,11 @@
       if (uri && from) {
         opts.hostname = from.host;
         opts.port = from.port;
-        opts.secure = /s$/.test(from.protocol);
+        opts.secure = isSecure(from.protocol);
         if (from.query && !opts.query) opts.query = from.query;
       }
       const elsewhere = opts.hostname || opts.host && address(opts.host).host;
-      opts.secure = (_a = opts.secure) != null ? _a : !!from && /s$/.test(from.protocol);
+      opts.secure = (_a = opts.secure) != null ? _a : !!from && isSecure(from.protocol);
       opts.port = opts.port || !elsewhere && from && from.port || (opts.secure ? 443 : 80);
       opts.hostname = elsewhere || (from ? from.host : "localhost");
       if (typeof opts.query == "string") opts.query = decodeQuery(opts.query);
@@ -738,8 +741,7 @@
       this._pingDeadline = Infinity;
       this._stopProbes.forEach((each) => each());
       this._stopListening();
-      this.transport.off();
-      this.transport.close();
+      if (this.transport) this.transport.off().close();
       this.id = null;
       this.emitReserved("close", reason, description);
       this.writeBuffer = [];
@@ -851,7 +853,7 @@
       this._pending = void 0;
     }
     _read(text) {
-      const parts = /^([0-6])(?:([1-9]\d*)-)?(\/[^,]*(?:,|$))?(\d+)?/.exec(text);
+      const parts = /^([0-6])(?:([1-9]\d*)-)?(\/[^,]*(?:,|$))?(\d+)?(?!\s)/.exec(text);
       if (!parts) throw new Error("unknown packet type");
       const wire = +parts[1];
       const binary = wire >= 5 /* BINARY_EVENT */;

@@ -34,9 +34,14 @@ export function address(uri: string | undefined | null, path = "", page: Locatio
   if (!parts) throw new Error("not an address: " + text);
   const protocol = parts[1]!.toLowerCase();
   const host = parts[2] || parts[3] || "localhost";
-  const port = parts[4] || (/s$/.test(protocol) ? "443" : "80");
+  const port = parts[4] || (isSecure(protocol) ? "443" : "80");
   const href = protocol + "://" + bracketed(host) + ":" + port;
   return { protocol, host, port, path: parts[5] || "/", query: parts[6] || "", id: href + path, href };
+}
+
+/** Whether a protocol is encrypted. */
+export function isSecure(protocol: string): boolean {
+  return protocol == "https" || protocol == "wss";
 }
 
 /** A host as it stands in a URL. */

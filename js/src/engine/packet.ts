@@ -42,7 +42,7 @@ export function isBinary(value: unknown): value is ArrayBuffer | ArrayBufferView
 export function encodePacket(packet: Packet, binary: boolean): string | ArrayBuffer | ArrayBufferView | Blob {
   const data = packet.data;
   if (isBinary(data)) return binary ? data : "b" + toBase64(data as ArrayBuffer | ArrayBufferView);
-  return TYPES.indexOf(packet.type as any) + (data || "");
+  return "" + TYPES.indexOf(packet.type as any) + (data || "");
 }
 
 /** What a WebSocket received. */

@@ -4,7 +4,7 @@
 // Two rules: a packet is in `writeBuffer` until its transport has taken it, and nothing is written
 // between the pause of the old transport and the upgrade packet on the new one.
 
-import { address, decodeQuery } from "../address.js";
+import { address, decodeQuery, isSecure } from "../address.js";
 import { Emitter } from "../emitter.js";
 import { root } from "../root.js";
 import { after, soon, type TimerOptions } from "../timer.js";
@@ -137,11 +137,11 @@ export class Session extends Emitter<Record<never, never>, Record<never, never>,
     if (uri && from) {
       opts.hostname = from.host;
       opts.port = from.port;
-      opts.secure = /s$/.test(from.protocol);
+      opts.secure = isSecure(from.protocol);
       if (from.query && !opts.query) opts.query = from.query;
     }
     const elsewhere = opts.hostname || (opts.host && address(opts.host).host);
-    opts.secure = opts.secure ?? (!!from && /s$/.test(from.protocol));
+    opts.secure = opts.secure ?? (!!from && isSecure(from.protocol));
     opts.port = opts.port || (!elsewhere && from && from.port) || (opts.secure ? 443 : 80);
     opts.hostname = elsewhere || (from ? from.host : "localhost");
     if (typeof opts.query == "string") opts.query = decodeQuery(opts.query);
@@ -390,8 +390,7 @@ export class Session extends Emitter<Record<never, never>, Record<never, never>,
     this._pingDeadline = Infinity;
     this._stopProbes.forEach((each) => each());
     this._stopListening();
-    this.transport.off();
-    this.transport.close();
+    if (this.transport) this.transport.off().close();
     this.id = null;
     this.emitReserved("close", reason, description);
     this.writeBuffer = [];

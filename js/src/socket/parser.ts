@@ -95,7 +95,7 @@ export class Decoder extends Emitter<Record<never, never>, Record<never, never>,
 
   private _read(text: string): { packet: Packet; count: number } {
     // type [count "-"] [namespace ","] [id] [json]
-    const parts = /^([0-6])(?:([1-9]\d*)-)?(\/[^,]*(?:,|$))?(\d+)?/.exec(text);
+    const parts = /^([0-6])(?:([1-9]\d*)-)?(\/[^,]*(?:,|$))?(\d+)?(?!\s)/.exec(text);
     if (!parts) throw new Error("unknown packet type");
     const wire = +parts[1]!;
     const binary = wire >= PacketType.BINARY_EVENT;

@@ -1,0 +1,17 @@
+// `npm test`: types, a fresh build of the modules, then every test. Arguments go to `node --test`.
+import { spawnSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const here = fileURLToPath(new URL("..", import.meta.url));
+const run = (...args) => {
+  const { status } = spawnSync(process.execPath, args, { cwd: here, stdio: "inherit" });
+  if (status !== 0) process.exit(status ?? 1);
+};
+run("node_modules/typescript/bin/tsc", "--noEmit", "-p", ".");
+run("build.mjs", "--test");
+// Node shows its WebSocket without being asked from 22 on.
+const websocket = typeof WebSocket === "undefined" ? ["--experimental-websocket", "--disable-warning=ExperimentalWarning"] : [];
+const files = readdirSync(new URL(".", import.meta.url)).filter((name) => name.endsWith(".test.mjs"));
+// Forced: Node 20 now and then never ends while it closes the pipes to the servers it started.
+run(...websocket, "--test", "--test-force-exit", "--test-timeout=60000", ...process.argv.slice(2), ...files.map((name) => "test/" + name));

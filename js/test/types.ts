@@ -1,0 +1,56 @@
+// Compiled, never run: what users may write, and (under @ts-expect-error) what must not compile.
+
+import io, { Manager, Socket } from "../src/index.js";
+
+interface ServerEvents {
+  said: (text: string, at: number) => void;
+  question: (n: number, answer: (n: number) => void) => void;
+}
+interface ClientEvents {
+  say: (text: string) => void;
+  ask: (n: number, answer: (result: string) => void) => void;
+}
+
+// Without types everything goes.
+const loose = io("http://localhost", { transports: ["websocket"], auth: { token: "x" }, reconnectionDelay: 5 });
+loose.on("anything", (a, b) => a + b);
+loose.emit("anything", 1, "2", () => {});
+
+const socket: Socket<ServerEvents, ClientEvents> = io();
+socket.on("said", (text, at) => text.length + at);
+socket.on("question", (n, answer) => answer(n));
+socket.on("connect", () => {});
+socket.on("disconnect", (reason) => reason.length);
+socket.on("connect_error", (err) => err.message + err.data);
+socket.once("said", (text: string) => text).off("said");
+socket.onAny((event, ...args) => event + args.length);
+socket.emit("say", "hello");
+socket.volatile.compress(false).emit("say", "hello");
+socket.emit("ask", 1, (result) => result.length);
+socket.timeout(5).emit("ask", 1, (err, result) => err.message + result.length);
+
+const answer: Promise<string> = socket.emitWithAck("ask", 1);
+const timed: Promise<string> = socket.timeout(5).emitWithAck("ask", 1);
+
+// @ts-expect-error no such event
+socket.emit("shout", "hello");
+// @ts-expect-error a number is no text
+socket.emit("say", 5);
+// @ts-expect-error one text is enough
+socket.emit("say", "a", "b");
+// @ts-expect-error not an event of the server
+socket.on("say", () => {});
+// @ts-expect-error the first argument is a text
+socket.on("said", (text: number) => text);
+// @ts-expect-error the result is a text
+socket.emit("ask", 1, (result: number) => result);
+// @ts-expect-error the question is missing
+socket.emitWithAck("ask");
+
+const manager = new Manager<ServerEvents, ClientEvents>("http://localhost", { timeout: false });
+manager.socket("/room", { auth: async () => ({ token: "x" }) }).emit("say", "hello");
+manager.on("reconnect_attempt", (attempt) => attempt + 1);
+// @ts-expect-error no such option
+new Manager("http://localhost", { reconectionDelay: 5 });
+
+export { answer, timed };
