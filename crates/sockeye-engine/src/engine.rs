@@ -78,6 +78,12 @@ impl<A: Application> Engine<A> {
         let (mut parts, body) = request.into_parts();
         let handover = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
         let Answer { response, upgrade } = self.answer(&parts, Some(body), peer).await;
+        if upgrade.is_some() && handover.is_none() {
+            tracing::error!("the HTTP host offers no upgrades: WebSockets cannot be served");
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+            return response;
+        }
         if let (Some(upgrade), Some(handover)) = (upgrade, handover) {
             let engine = self.clone();
             let alive = Alive::new(&self.0.common);

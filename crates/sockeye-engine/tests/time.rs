@@ -75,15 +75,9 @@ async fn pings_go_out_and_pongs_keep_alive() {
 
 /// `Ws::text` gives up after ten seconds, which is nothing here.
 async fn next_text(ws: &mut Ws<DuplexStream>) -> String {
-    let byte = loop {
-        if !ws.buffer.is_empty() {
-            break 0;
-        }
-        let mut byte = [0];
-        tokio::io::AsyncReadExt::read_exact(&mut ws.stream, &mut byte).await.unwrap();
-        ws.buffer.push(byte[0]);
-    };
-    let _: u8 = byte;
+    if ws.buffer.is_empty() {
+        ws.buffer.push(tokio::io::AsyncReadExt::read_u8(&mut ws.stream).await.unwrap());
+    }
     ws.text().await
 }
 
@@ -292,10 +286,8 @@ async fn a_paused_link_does_not_make_its_peer_silent() {
     assert!(session.is_open());
     ws.send("4more").await;
     loop {
-        if let Heard::Text(text) = server.heard().await {
-            if text == "more" {
-                break;
-            }
+        if matches!(server.heard().await, Heard::Text(text) if text == "more") {
+            break;
         }
     }
 }

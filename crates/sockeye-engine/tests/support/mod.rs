@@ -33,11 +33,13 @@ pub enum Heard {
 
 type React = dyn Fn(&Session, &Incoming<'_>) -> Flow + Send + Sync;
 
+type OnOpen = dyn Fn(&Session) + Send + Sync;
+
 /// Tells the test everything, and answers as `react` says.
 pub struct App {
     heard: mpsc::UnboundedSender<Heard>,
     react: Arc<React>,
-    on_open: Option<Arc<dyn Fn(&Session) + Send + Sync>>,
+    on_open: Option<Arc<OnOpen>>,
     woken: Arc<Mutex<Flow>>,
     timer: Option<Duration>,
 }
@@ -127,7 +129,7 @@ pub struct Server {
 pub struct Setup {
     pub config: Config,
     react: Arc<React>,
-    on_open: Option<Arc<dyn Fn(&Session) + Send + Sync>>,
+    on_open: Option<Arc<OnOpen>>,
     timer: Option<Duration>,
 }
 
