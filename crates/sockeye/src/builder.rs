@@ -125,14 +125,16 @@ pub enum BuildError {
 /// use sockeye::{Server, Socket, State};
 /// use std::time::Duration;
 ///
-/// struct Motd(String);
+/// struct Motd {
+///     text: String,
+/// }
 ///
 /// async fn hello(socket: Socket, motd: State<Motd>) {
-///     socket.emit("motd", &motd.0).ok();
+///     socket.emit("motd", &motd.text).ok();
 /// }
 ///
 /// let server = Server::builder()
-///     .state(Motd("welcome".into()))
+///     .state(Motd { text: "welcome".into() })
 ///     .ping_interval(Duration::from_secs(20))
 ///     .on_connect(hello)
 ///     .dynamic_namespace("/orders/{id}", |orders| orders.on_connect(hello))

@@ -247,6 +247,7 @@ async fn an_extractor_of_ones_own() {
 #[tokio::test(start_paused = true)]
 async fn up_to_ten_arguments_and_closures() {
     type N = State<()>;
+    #[allow(clippy::too_many_arguments)]
     async fn ten(_: N, _: N, _: N, _: N, _: N, _: N, _: N, _: N, _: N, Data(last): Data<u8>) -> u8 {
         last
     }
