@@ -14,4 +14,4 @@ run("build.mjs", "--test");
 const websocket = typeof WebSocket === "undefined" ? ["--experimental-websocket", "--disable-warning=ExperimentalWarning"] : [];
 const files = readdirSync(new URL(".", import.meta.url)).filter((name) => name.endsWith(".test.mjs"));
 // Forced: Node 20 now and then never ends while it closes the pipes to the servers it started.
-run(...websocket, "--test", "--test-force-exit", "--test-timeout=60000", ...process.argv.slice(2), ...files.map((name) => "test/" + name));
+run(...websocket, "--test", "--test-force-exit", "--test-timeout=120000", ...process.argv.slice(2), ...files.map((name) => "test/" + name));
