@@ -54,7 +54,7 @@ const http = createServer((request, response) => {
     const namespaces = [...io._nsps.values()];
     const sum = (count) => namespaces.reduce((total, namespace) => total + count(namespace), 0);
     response.end(JSON.stringify({
-      sessions: io.engine.clientsCount,
+      sessions: io.engine.clientsCount + echo.clientsCount,
       sockets: sum((namespace) => namespace.sockets.size),
       rooms: sum((namespace) => namespace.adapter.rooms.size),
     }));
