@@ -184,7 +184,7 @@ async function join(name) {
 
 async function ask(event, payload) {
   const answer = await socket.emitWithAck(event, payload);
-  if (answer && answer.error) throw new Error(answer.error);
+  if (answer && answer.error) throw new Error(answer.error.message);
   return answer;
 }
 
