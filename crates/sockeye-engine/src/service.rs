@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use sockeye_proto::engine::{
     BadRequest, Check, ConnectionError, Content, EncodedPayload, Form, Method as CheckedMethod, Passed,
@@ -73,6 +73,9 @@ impl<A: Application> Engine<A> {
         }
         if !self.wants(parts.uri.path()) {
             return status(StatusCode::NOT_FOUND).into();
+        }
+        if bad_host(parts) {
+            return empty(StatusCode::BAD_REQUEST).into();
         }
         let mut answer = match &config.cors {
             Some(cors) if parts.method == Method::OPTIONS => {
@@ -539,6 +542,18 @@ async fn collect<B: http_body::Body>(
         }
     }
     Ok(if all.is_empty() { first } else { all.into() })
+}
+
+/// Whether the request names no host where it must, or two. hyper leaves this to us (RFC 9112, section 3.2; RFC 6455,
+/// section 4.2.1). Two hosts are how a proxy and we would disagree on whose request it is. A plain request without any
+/// passes: in-process callers have no host to name.
+fn bad_host(parts: &Parts) -> bool {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => true,
+        (None, None) => parts.version == Version::HTTP_11 && asks_for_websocket(&parts.headers),
+        _ => false,
+    }
 }
 
 /// Whether it is a request for a WebSocket. Others may ask for other upgrades (`h2c`), which are not offered.
