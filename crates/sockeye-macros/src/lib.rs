@@ -11,10 +11,29 @@ mod handler;
 /// Makes a type a typed event: it implements `sockeye::Event`, and is an argument of event handlers wherever it also
 /// implements `serde::Deserialize`.
 ///
-/// ```ignore
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use sockeye::{Event, Socket};
+///
 /// #[derive(Serialize, Deserialize, Event)]
 /// #[event(name = "say", ack = u64)]
-/// struct Say { text: String }
+/// struct Say {
+///     text: String,
+/// }
+///
+/// async fn hear(say: Say) -> u64 {
+///     say.text.len() as u64
+/// }
+///
+/// async fn ask(socket: Socket) {
+///     match socket.call_event(&Say { text: "hello".into() }).await {
+///         Ok(length) => println!("the client counted {length}"),
+///         Err(error) => println!("no answer: {error}"),
+///     }
+/// }
+///
+/// let server = sockeye::Server::builder().on_event(hear).build()?;
+/// # Ok::<(), sockeye::BuildError>(())
 /// ```
 ///
 /// * `name = "…"`: the event's name. Default: the type's name in snake_case (`UserJoined` is `user_joined`).
@@ -32,9 +51,19 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// Without it, `.on("say", say)` says only that `say` is no handler. The function itself is left as it is; put the
 /// attribute there for good or only while looking.
 ///
-/// ```ignore
+/// ```
+/// use sockeye::{Data, Socket};
+///
 /// #[sockeye::handler]
-/// async fn say(socket: Socket, Data(text): Data<String>) -> Ack<usize> { … }
+/// async fn say(socket: Socket, Data(text): Data<String>) -> usize {
+///     socket.broadcast().emit("said", &text).ok();
+///     text.len()
+/// }
+/// ```
+///
+/// ```compile_fail
+/// #[sockeye::handler]
+/// async fn say(text: Vec<String>) {}   // `Vec<String>` cannot be an argument of an event handler
 /// ```
 ///
 /// `#[handler(connect)]` checks an `on_connect` handler or a connect middleware, `#[handler(disconnect)]` an
