@@ -14,29 +14,35 @@ pub(crate) fn derive(input: TokenStream) -> Result<TokenStream> {
 
     let name = options.name.map_or_else(|| snake_case(&input.ident.to_string()), |name| name.value());
     let ack = options.ack.map_or_else(|| quote!(()), |ack| quote!(#ack));
-    let read = if matches!(&input.data, Data::Struct(data) if matches!(data.fields, Fields::Unit)) {
-        quote!({
-            let _ = call;
-            ::core::result::Result::Ok(Self)
-        })
-    } else {
-        quote!(::sockeye::extract::first::<Self>(call))
+    let (arguments, read) = match &input.data {
+        Data::Struct(data) if matches!(data.fields, Fields::Unit) => {
+            let read = quote!({
+                let _ = call;
+                ::core::result::Result::Ok(Self)
+            });
+            (quote!(None), read)
+        }
+        Data::Struct(data) if matches!(data.fields, Fields::Unnamed(_)) && data.fields.len() > 1 => {
+            (quote!(Several), quote!(::sockeye::extract::all::<Self>(call)))
+        }
+        _ => (quote!(One), quote!(::sockeye::extract::first::<Self>(call))),
     };
 
     let ident = &input.ident;
-    let (generics, arguments, bounds) = input.generics.split_for_impl();
+    let (generics, parameters, bounds) = input.generics.split_for_impl();
     let more = bounds.iter().flat_map(|bounds| &bounds.predicates);
     Ok(quote! {
         #[automatically_derived]
-        impl #generics ::sockeye::Event for #ident #arguments #bounds {
+        impl #generics ::sockeye::Event for #ident #parameters #bounds {
             const NAME: &'static str = #name;
             type Ack = #ack;
+            const ARGUMENTS: ::sockeye::EventArguments = ::sockeye::EventArguments::#arguments;
         }
 
         // The bound with a lifetime of its own is only looked at when the type is used as an argument: an event
         // that is only sent needs no `Deserialize`.
         #[automatically_derived]
-        impl #generics ::sockeye::extract::FromEvent for #ident #arguments
+        impl #generics ::sockeye::extract::FromEvent for #ident #parameters
         where
             #(#more,)*
             Self: for<'de> ::sockeye::extract::Deserialize<'de> + ::core::marker::Send + 'static,

@@ -39,8 +39,7 @@ mod handler;
 /// * `name = "…"`: the event's name. Default: the type's name in snake_case (`UserJoined` is `user_joined`).
 /// * `ack = Type`: what the other side answers. Default: `()`.
 ///
-/// The value travels as the event's only argument. A unit struct (`struct Ping;`) is heard whatever the arguments
-/// are.
+/// A tuple struct of several fields travels as that many arguments, a unit struct as none, everything else as one.
 #[proc_macro_derive(Event, attributes(event))]
 pub fn derive_event(input: TokenStream) -> TokenStream {
     event::derive(input.into()).unwrap_or_else(syn::Error::into_compile_error).into()

@@ -1,5 +1,8 @@
 //! Typed events: a type that knows the name it travels under.
 
+use serde::{Serialize, Serializer};
+use sockeye_proto::socket::Args;
+
 /// An event with a name and, where it is answered, the type of the answer.
 ///
 /// Derive it. The type is then sent with `emit_event` and `call_event`, and is itself an argument of handlers
@@ -24,9 +27,16 @@
 /// }
 /// ```
 ///
-/// The whole value is the event's one argument: `socket.emit("say", { text: "…" })` in JavaScript. Sending asks for
-/// [`serde::Serialize`], hearing for [`serde::de::DeserializeOwned`]; an event that only travels one way needs only
-/// one of them.
+/// How a value travels follows from how it is written:
+///
+/// | type | in JavaScript |
+/// |---|---|
+/// | `struct Say { text: String }`, `struct Say(String)`, an enum | `emit("say", value)`: one argument |
+/// | `struct Move(String, u8)` | `emit("move", "rook", 8)`: its fields are the arguments |
+/// | `struct Ping;` | `emit("ping")`: none |
+///
+/// Sending asks for [`serde::Serialize`], hearing for [`serde::de::DeserializeOwned`]; an event that only travels one
+/// way needs only one of them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a typed event",
     note = "add `#[derive(Event)]` to it, or name the event: `.on(\"name\", …)`, `emit(\"name\", …)`"
@@ -36,4 +46,31 @@ pub trait Event {
     const NAME: &'static str;
     /// What the other side answers: `()` unless the derive says `ack = Type`.
     type Ack;
+    /// How its value becomes arguments. The derive sets it; default: as one.
+    const ARGUMENTS: EventArguments = EventArguments::One;
+}
+
+/// How the value of a typed event becomes arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventArguments {
+    /// There are none.
+    None,
+    /// The value is the argument.
+    One,
+    /// The value serialises as a sequence; its elements are the arguments.
+    Several,
+}
+
+/// A typed event as the arguments it travels as.
+pub(crate) struct Travelling<'e, E>(pub(crate) &'e E);
+
+impl<E: Event + Serialize> Serialize for Travelling<'_, E> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match E::ARGUMENTS {
+            EventArguments::None => ().serialize(serializer),
+            EventArguments::One => self.0.serialize(serializer),
+            EventArguments::Several => Args(self.0).serialize(serializer),
+        }
+    }
 }

@@ -51,7 +51,7 @@ mod payload;
 mod place;
 
 pub use mismatch::{Mismatch, MismatchKind};
-pub use payload::{Data, EventName, RawArgs, first};
+pub use payload::{Data, EventName, RawArgs, all, first};
 pub use place::{Auth, SocketData};
 #[doc(hidden)]
 pub use serde::Deserialize;

@@ -67,7 +67,7 @@ pub use ack::{AckSender, Asked, CallError};
 pub use builder::{BuildError, ConnectionStateRecovery, ServerBuilder};
 pub use dynamic::NamespaceMatch;
 pub use emit::EmitError;
-pub use event::Event;
+pub use event::{Event, EventArguments};
 pub use extract::{Args, Auth, Data, EventName, Mismatch, MismatchKind, RawArgs, SocketData};
 pub use handler::{Ack, Outcome};
 pub use listeners::ListenerId;

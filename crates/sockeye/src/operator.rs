@@ -19,7 +19,7 @@ use crate::adapter::{AdapterError, Answer, Request, SocketDescription};
 use crate::cluster::{self, AskedNodes, AskedSockets, PATIENCE};
 use crate::deliver;
 use crate::emit::{EmitError, Flags};
-use crate::event::Event;
+use crate::event::{Event, Travelling};
 use crate::namespace::Namespace;
 use crate::rooms::Audience;
 use crate::socket::Socket;
@@ -176,7 +176,7 @@ impl Operator {
     /// # Errors
     /// As [`emit`](Self::emit).
     pub fn emit_event<E: Event + Serialize>(self, event: &E) -> Result<(), EmitError> {
-        self.emit(E::NAME, event)
+        self.emit(E::NAME, Travelling(event))
     }
 
     /// Sends an event that exists already, such as one to relay.
@@ -221,7 +221,7 @@ impl Operator {
 
     /// Sends a typed event and gathers its answers.
     pub fn call_event<E: Event + Serialize>(self, event: &E) -> Asking<E::Ack> {
-        self.call(E::NAME, event)
+        self.call(E::NAME, Travelling(event))
     }
 
     fn call_payload<R>(self, payload: Payload) -> Asking<R> {

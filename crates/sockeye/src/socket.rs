@@ -21,7 +21,7 @@ use crate::ack::{Asked, CallError, Entry, Waiter, Waiting};
 use crate::data::Data;
 use crate::deliver;
 use crate::emit::{EmitError, Flags};
-use crate::event::Event;
+use crate::event::{Event, Travelling};
 use crate::handler::{DisconnectCall, DisconnectHandler, Disconnector, Handler, Listener};
 use crate::listeners::{ListenerId, Listeners, Outgoing, Registered};
 use crate::namespace::{Namespace, Tenancy};
@@ -277,12 +277,12 @@ impl Socket {
     /// # Errors
     /// As [`emit`](Self::emit).
     pub fn emit_event<E: Event + Serialize>(&self, event: &E) -> Result<(), EmitError> {
-        self.emit(E::NAME, event)
+        self.emit(E::NAME, Travelling(event))
     }
 
     /// Sends a typed event and asks for its answer.
     pub fn call_event<E: Event + Serialize>(&self, event: &E) -> Asked<E::Ack> {
-        self.call(E::NAME, event)
+        self.call(E::NAME, Travelling(event))
     }
 
     /// The next emit may be lost: it is dropped if the client cannot take it right now.
@@ -895,7 +895,7 @@ impl Emitter<'_> {
     /// # Errors
     /// As there.
     pub fn emit_event<E: Event + Serialize>(self, event: &E) -> Result<(), EmitError> {
-        self.emit(E::NAME, event)
+        self.emit(E::NAME, Travelling(event))
     }
 
     /// See [`Socket::call`].
@@ -905,7 +905,7 @@ impl Emitter<'_> {
 
     /// See [`Socket::call_event`].
     pub fn call_event<E: Event + Serialize>(self, event: &E) -> Asked<E::Ack> {
-        self.call(E::NAME, event)
+        self.call(E::NAME, Travelling(event))
     }
 
     /// Everybody else, with these flags.

@@ -397,6 +397,14 @@ enum Move {
     Stop,
 }
 
+/// Several arguments.
+#[derive(Serialize, Deserialize, Event)]
+#[event(name = "place")]
+struct Place(String, Bytes, Option<u8>);
+
+#[derive(Serialize, Event)]
+struct Over;
+
 #[derive(Serialize, Deserialize, Event)]
 #[event(name = "wrapped")]
 struct Wrapped<T>
@@ -446,6 +454,28 @@ async fn typed_events_are_arguments_and_know_their_name() {
     assert_eq!(client.call("move", "stop").await.data::<String>(), "stop");
     assert_eq!(client.call("wrapped", json!({"inner": [1]})).await.data::<Vec<u8>>(), [1]);
     assert_eq!(client.call("ping", ()).await.data::<String>(), "pong");
+}
+
+#[tokio::test(start_paused = true)]
+async fn typed_events_of_several_arguments_and_of_none() {
+    async fn place(socket: Socket, place: Place) -> usize {
+        let length = place.1.len();
+        socket.emit_event(&place).unwrap();
+        socket.emit_event(&Over).unwrap();
+        length
+    }
+    let server = serve(Server::builder().on_event(place));
+    let mut client = server.connect().await;
+    let bytes = Bytes::from_static(b"\xff\xfe");
+    assert_eq!(client.call("place", Args(("a", &bytes, 7))).await.data::<usize>(), 2);
+    assert_eq!(
+        client.expect("place").await.args::<(String, Bytes, u8)>(),
+        ("a".to_owned(), bytes.clone(), 7)
+    );
+    assert!(client.expect("over").await.is_empty());
+    // What is left out at the end reads as null.
+    assert_eq!(client.call("place", Args(("a", &bytes))).await.data::<usize>(), 2);
+    assert!(is_misfit(&client.call("place", "a").await));
 }
 
 #[tokio::test(start_paused = true)]

@@ -44,6 +44,12 @@ pub fn first<T: DeserializeOwned>(call: &Call<'_>) -> Result<T, Mismatch> {
     call.args().arg().map_err(|error| mismatch::<T>(call, &error))
 }
 
+/// Reads all arguments as a `T`. For `#[derive(Event)]` of a tuple struct.
+#[doc(hidden)]
+pub fn all<T: DeserializeOwned>(call: &Call<'_>) -> Result<T, Mismatch> {
+    call.args().args().map_err(|error| mismatch::<T>(call, &error))
+}
+
 /// All arguments of the event, read as the tuple `T`; further arguments than the tuple has are ignored, missing ones
 /// read as null (`Option` allows that).
 ///
@@ -56,7 +62,7 @@ pub fn first<T: DeserializeOwned>(call: &Call<'_>) -> Result<T, Mismatch> {
 /// ```
 impl<T: DeserializeOwned + Send + 'static> FromEvent for Args<T> {
     fn from_event(call: &mut Call<'_>) -> Result<Self, Mismatch> {
-        call.args().args().map(Args).map_err(|error| mismatch::<T>(call, &error))
+        all(call).map(Args)
     }
 }
 
