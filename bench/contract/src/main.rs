@@ -1,4 +1,5 @@
-//! The server that the load generators expect: `contract PORT`, on Sockeye's public API and with its defaults.
+//! The server that the load generators expect: `contract PORT`, on Sockeye's public API and with its defaults, any origin
+//! let in.
 //!
 //! | event | what happens |
 //! |---|---|
@@ -8,7 +9,7 @@
 //! | `join` (room) | joins, then acknowledges |
 //! | `publish_room` (room, payload) | `news` with the payload to every member |
 
-use sockeye::{AckSender, Args, Data, RawArgs, Server, Socket};
+use sockeye::{AckSender, Args, Cors, Data, Origins, RawArgs, Server, Socket};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -17,6 +18,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::args().nth(1).ok_or("usage: contract PORT")?.parse()?;
     let io = Server::builder()
+        .cors(Cors::new(Origins::Any))
         .on("echo", echo)
         .on("publish", publish)
         .on("join", join)

@@ -13,15 +13,32 @@ use crate::Session;
 #[derive(Default)]
 pub struct Body {
     bytes: Bytes,
-    /// Set for the answer of a poll: messages were taken out of the outbox for it. If nobody asks for the bytes
-    /// they are lost, and then the session must not live on as if they had been delivered.
-    poll: Option<Session>,
+    /// Set for the answer of a poll that carries messages.
+    undelivered: Option<Undelivered>,
+}
+
+/// Messages that were taken out of the outbox for a poll's answer and exist nowhere else. Dropped anywhere on the way
+/// to the connection, it ends the session: it must not live on as if they had been delivered.
+pub(crate) struct Undelivered(pub(crate) Option<Session>);
+
+impl Undelivered {
+    fn delivered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Undelivered {
+    fn drop(&mut self) {
+        if let Some(session) = self.0.take() {
+            session.poll_lost();
+        }
+    }
 }
 
 impl Body {
     /// A body of these bytes.
     pub fn new(bytes: impl Into<Bytes>) -> Self {
-        Body { bytes: bytes.into(), poll: None }
+        Body { bytes: bytes.into(), undelivered: None }
     }
 
     /// No body.
@@ -29,9 +46,9 @@ impl Body {
         Self::default()
     }
 
-    /// The answer of a poll, with messages that exist nowhere else any more.
-    pub(crate) fn poll(bytes: Bytes, session: Session) -> Self {
-        Body { bytes, poll: Some(session) }
+    /// The answer of a poll, perhaps with messages.
+    pub(crate) fn poll(bytes: Bytes, undelivered: Option<Undelivered>) -> Self {
+        Body { bytes, undelivered }
     }
 
     /// The bytes.
@@ -54,7 +71,9 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.poll = None;
+        if let Some(messages) = self.undelivered.take() {
+            messages.delivered();
+        }
         match std::mem::take(&mut self.bytes) {
             bytes if bytes.is_empty() => Poll::Ready(None),
             bytes => Poll::Ready(Some(Ok(Frame::data(bytes)))),
@@ -67,13 +86,5 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.bytes.len() as u64)
-    }
-}
-
-impl Drop for Body {
-    fn drop(&mut self) {
-        if let Some(session) = self.poll.take() {
-            session.poll_lost();
-        }
     }
 }

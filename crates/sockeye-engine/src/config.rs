@@ -29,7 +29,7 @@ pub type HeadersHook = Arc<dyn Fn(&mut HeaderMap, &Parts) + Send + Sync>;
 /// Finds the address of the real client behind a proxy that is trusted, from headers it sets.
 pub type ClientIp = Arc<dyn Fn(&Parts, &Peer) -> Option<IpAddr> + Send + Sync>;
 /// Answers a path below [`Config::path`] that is not Engine.IO, for instance the client bundle.
-pub type Files = Arc<dyn Fn(&Parts) -> Option<Response<Body>> + Send + Sync>;
+pub type Files = Arc<dyn Fn(&str, &Parts) -> Option<Response<Body>> + Send + Sync>;
 
 /// The engine's settings. Make one with [`Config::default`] and change fields.
 #[derive(Clone)]
@@ -119,7 +119,8 @@ pub struct Config {
     pub initial_headers: Option<HeadersHook>,
     /// Called for every answer.
     pub headers: Option<HeadersHook>,
-    /// Asked first for every request below the path, for instance for the client bundle.
+    /// Answers requests for names right below the path, the client bundle's for instance: gets the name and the
+    /// request's head; `None` is 404. CORS headers and the `headers` hook are added. Default none.
     pub files: Option<Files>,
 }
 

@@ -36,6 +36,14 @@ impl<A: Application> Clone for Engine<A> {
     }
 }
 
+/// What a path names.
+pub(crate) enum Place<'a> {
+    Engine,
+    /// A file of this name right below the path.
+    File(&'a str),
+    Elsewhere,
+}
+
 impl<A: Application> Engine<A> {
     /// An engine with these settings. It runs on whichever tokio runtime calls it.
     pub fn new(config: Config, application: A) -> Result<Self, ConfigError> {
@@ -54,14 +62,21 @@ impl<A: Application> Engine<A> {
     }
 
     /// Whether requests for this path (without the query) are this engine's. Exact: nothing is normalised, and
-    /// nothing below the path is taken, except what [`Config::files`] answers.
+    /// nothing below the path is taken, except the names right below it where [`Config::files`] is set.
     pub fn wants(&self, path: &str) -> bool {
+        !matches!(self.place(path), Place::Elsewhere)
+    }
+
+    pub(crate) fn place<'a>(&self, path: &'a str) -> Place<'a> {
         let config = &self.0.common.config;
-        let own = config.path.trim_end_matches('/');
-        match path.strip_prefix(own) {
-            Some("") => !config.add_trailing_slash,
-            Some("/") => true,
-            _ => false,
+        match path.strip_prefix(config.path.trim_end_matches('/')) {
+            Some("") if !config.add_trailing_slash => Place::Engine,
+            Some("/") => Place::Engine,
+            Some(below) => match below.strip_prefix('/') {
+                Some(name) if config.files.is_some() && !name.contains('/') => Place::File(name),
+                _ => Place::Elsewhere,
+            },
+            None => Place::Elsewhere,
         }
     }
 

@@ -25,6 +25,7 @@ use sockeye_proto::websocket::{OpCode, Role};
 use tokio::io::AsyncWrite as _;
 use tokio::sync::oneshot;
 
+use crate::body::Undelivered;
 use crate::common::Common;
 use crate::stream::{Stream, WriteEnd};
 use crate::{Message, Protocol, Reason, SendError, Session, Transport};
@@ -150,7 +151,7 @@ pub(crate) enum PostFailure {
 
 /// The answer to a GET.
 pub(crate) enum PollReply {
-    Payload { payload: EncodedPayload, carries_messages: bool },
+    Payload { payload: EncodedPayload, undelivered: Option<Undelivered> },
     Overlap,
     Mismatch,
     Gone,

@@ -14,6 +14,7 @@ use sockeye_proto::websocket::{CloseCode, Reader, Role, frame};
 use tokio::io::{AsyncRead as _, AsyncReadExt, AsyncWrite as _, AsyncWriteExt, ReadBuf};
 use tokio::sync::oneshot;
 
+use crate::body::Undelivered;
 use crate::common::{Alive, Common};
 use crate::outbox::{Candidate, Command, PollReply, PostBody, PostFailure, PostReply};
 use crate::stream::Stream;
@@ -140,14 +141,12 @@ pub(crate) fn answer<L: Link>(life: &mut Life<L>, answer: PollAnswer) {
     };
     let Ok(payload) = payload else {
         // A raw text with the separator in it: this revision of polling cannot say it.
-        send(get, PollReply::Payload { payload: fixed(form, "1", "1:1"), carries_messages: false });
+        send(get, PollReply::Payload { payload: fixed(form, "1", "1:1"), undelivered: None });
         return life.shut(Reason::ServerError, true);
     };
-    let carries_messages = payload.taken > 0;
-    if get.send(PollReply::Payload { payload, carries_messages }).is_err() && carries_messages {
-        let time = life.time();
-        life.machine.handle_messages_lost(time);
-    }
+    // Should the request be gone, or go before it has taken the answer, the session hears of it through its outbox.
+    let undelivered = (payload.taken > 0).then(|| Undelivered(Some(life.session.clone())));
+    send(get, PollReply::Payload { payload, undelivered });
 }
 
 fn fixed(form: Form, v4: &str, v3: &str) -> EncodedPayload {

@@ -22,9 +22,11 @@ use sockeye_proto::websocket::handshake::{self, Accept, Refusal};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, timeout_at};
 
+use crate::body::Undelivered;
 use crate::config::Initial;
 use crate::cors::{self, Origins};
 use crate::engine::Engine;
+use crate::engine::Place;
 use crate::limits;
 use crate::outbox::{Candidate, Command, PollReply, PostBody, PostFailure, PostReply, Shared};
 use crate::polling::Polling;
@@ -68,22 +70,20 @@ impl<A: Application> Engine<A> {
         B::Data: Send,
     {
         let config = self.config();
-        if let Some(response) = config.files.as_ref().and_then(|files| files(parts)) {
-            return response.into();
-        }
-        if !self.wants(parts.uri.path()) {
-            return status(StatusCode::NOT_FOUND).into();
-        }
-        if bad_host(parts) {
-            return empty(StatusCode::BAD_REQUEST).into();
-        }
-        let mut answer = match &config.cors {
-            Some(cors) if parts.method == Method::OPTIONS => {
+        let place = self.place(parts.uri.path());
+        let mut answer = match (place, &config.cors) {
+            (Place::Elsewhere, _) => return status(StatusCode::NOT_FOUND).into(),
+            _ if bad_host(parts) => return empty(StatusCode::BAD_REQUEST).into(),
+            (_, Some(cors)) if parts.method == Method::OPTIONS => {
                 let mut response = status(StatusCode::NO_CONTENT);
                 cors.preflight(&parts.headers, response.headers_mut());
                 return response.into();
             }
-            _ => match self.sort(parts, body, peer).await {
+            (Place::File(name), _) => {
+                let found = config.files.as_ref().and_then(|files| files(name, parts));
+                found.unwrap_or_else(|| status(StatusCode::NOT_FOUND)).into()
+            }
+            (Place::Engine, _) => match self.sort(parts, body, peer).await {
                 Ok(answer) => answer,
                 Err(refused) => self.refuse(parts, refused).into(),
             },
@@ -216,10 +216,10 @@ impl<A: Application> Engine<A> {
                 let start = Start::Polling { polling: Polling::new(form, reply) };
                 let task = Task::open(&self.0.application, session.clone(), &handshake, start);
                 tokio::spawn(task);
-                let Ok(PollReply::Payload { payload, .. }) = answer.await else {
+                let Ok(PollReply::Payload { payload, undelivered }) = answer.await else {
                     return Err(ConnectionError::SessionUnknown.into());
                 };
-                let mut response = self.payload(parts, query, payload, None);
+                let mut response = self.payload(parts, query, payload, undelivered);
                 let cookie =
                     config.cookie.as_ref().and_then(|cookie| cookie.header(session.id(), peer.secure));
                 if let Some(cookie) = cookie {
@@ -293,9 +293,8 @@ impl<A: Application> Engine<A> {
         let (reply, answer) = oneshot::channel();
         session.0.command(Command::Poll(reply));
         match answer.await {
-            Ok(PollReply::Payload { payload, carries_messages }) => {
-                let session = carries_messages.then_some(session);
-                Ok(self.payload(parts, query, payload, session).into())
+            Ok(PollReply::Payload { payload, undelivered }) => {
+                Ok(self.payload(parts, query, payload, undelivered).into())
             }
             Ok(PollReply::Overlap) => Ok(self.plain_refusal(StatusCode::BAD_REQUEST, Cause::Overlap).into()),
             Ok(PollReply::Mismatch) => {
@@ -312,7 +311,7 @@ impl<A: Application> Engine<A> {
         parts: &Parts,
         query: &Query<'_>,
         payload: EncodedPayload,
-        session: Option<Session>,
+        undelivered: Option<Undelivered>,
     ) -> Response<Body> {
         let EncodedPayload { body, content, compress, .. } = payload;
         let mut response = status(StatusCode::OK);
@@ -341,10 +340,7 @@ impl<A: Application> Engine<A> {
             }
             None => body,
         };
-        *response.body_mut() = match session {
-            Some(session) => Body::poll(body.into(), session),
-            None => Body::new(body),
-        };
+        *response.body_mut() = Body::poll(body.into(), undelivered);
         response
     }
 

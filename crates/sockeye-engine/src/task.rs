@@ -313,7 +313,10 @@ impl<L: Link> Core<L> {
                 let mut held = std::mem::take(&mut socket.held);
                 let used = life.feed(&mut socket.reader, Lane::WebSocket, &mut held, cx);
                 held.drain(..used);
-                socket.held = held;
+                // An empty one goes, with its memory.
+                if !held.is_empty() {
+                    socket.held = held;
+                }
                 continue;
             }
             if budget == 0 {

@@ -86,10 +86,7 @@ fn server(config: &Config) -> Result<Server, StartError> {
         .max_payload(config.max_payload)
         .max_queue(config.max_queued)
         .allow_eio3(config.allow_eio3)
-        .files(|request| {
-            let name = request.uri.path().rsplit('/').next()?;
-            Some(assets::client(name)?.response(&request.method, &request.headers))
-        });
+        .files(|name, request| Some(assets::client(name)?.response(&request.method, &request.headers)));
     if !config.cors_origins.is_empty() {
         builder = builder.cors(Cors::new(origins(&config.cors_origins)));
     }

@@ -579,8 +579,12 @@ impl ServerBuilder {
         self
     }
 
-    /// Asked first for every request below the path, for instance for the client bundle.
-    pub fn files(mut self, find: impl Fn(&Parts) -> Option<Response<Body>> + Send + Sync + 'static) -> Self {
+    /// Answers requests for names right below the path, the client bundle's for instance: gets the name and the
+    /// request's head; `None` is 404. CORS headers and those of [`headers`](Self::headers) are added.
+    pub fn files(
+        mut self,
+        find: impl Fn(&str, &Parts) -> Option<Response<Body>> + Send + Sync + 'static,
+    ) -> Self {
         self.engine.files = Some(Arc::new(find));
         self
     }
