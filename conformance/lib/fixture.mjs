@@ -24,6 +24,8 @@ export async function start([program, ...args], port, environment = {}) {
     env: { ...process.env, ...environment },
   });
   const exited = once(child, "exit");
+  // Not every program ends with its standard input: none outlives the test that started it.
+  process.on("exit", () => child.kill("SIGKILL"));
   const lines = createInterface({ input: child.stdout });
   const found = new Promise((resolve, reject) => {
     lines.on("line", (line) => {
