@@ -14,7 +14,7 @@ mod reply;
 pub use call::{Call, ConnectCall, DisconnectCall};
 pub use connect::{ConnectHandler, ConnectReply, DisconnectHandler, Middleware};
 pub(crate) use connect::{Connector, Disconnector, Gate};
-pub use reply::{Ack, Reply};
+pub use reply::{Ack, Duty, Reply};
 
 use std::any::type_name;
 use std::fmt;
@@ -190,7 +190,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         let this = self.project();
         let result = ready!(this.future.poll(cx));
-        Poll::Ready(result.reply(this.ack.take()))
+        Poll::Ready(result.reply(Duty::of::<F>(this.ack.take())))
     }
 }
 

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sockeye::extract::{FromConnect, FromEvent, Mismatch, MismatchKind};
-use sockeye::handler::{Call, ConnectCall};
+use sockeye::handler::{Call, ConnectCall, Duty, Reply};
 use sockeye::{
-    Ack, AckSender, Args, Auth, Data, Event, EventName, Handshake, IntoRefusal, Namespace, RawArgs, Reason,
-    Refusal, Server, Socket, SocketData, State,
+    Ack, AckSender, Args, Auth, Data, Event, EventName, Handshake, IntoRefusal, Namespace, Outcome, RawArgs,
+    Reason, Refusal, Server, Socket, SocketData, State,
 };
 use sockeye_testkit::{Ended, Received, TestServer, advance, settle};
 
@@ -321,6 +321,19 @@ async fn errors_are_answers_of_one_form() {
     let mut client = client;
     client.emit("own", ());
     client.expect_nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_of_ones_own() {
+    struct Celsius(f32);
+    impl Reply for Celsius {
+        fn reply(self, duty: Duty) -> Outcome {
+            duty.answer(&Args((self.0, "°C")))
+        }
+    }
+    let server = serve(Server::builder().on("t", async || Celsius(21.5)));
+    let client = server.connect().await;
+    assert_eq!(client.call("t", ()).await.args::<(f32, String)>(), (21.5, "°C".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -100,6 +100,8 @@ async fn no_payload_and_no_secret_is_logged() {
 
     let text = log.text();
     assert!(text.contains("expected u32"), "the log tells what was wanted:\n{text}");
+    let failed = text.lines().find(|line| line.contains("a handler failed")).unwrap_or(&text);
+    assert!(failed.contains("::fails\"") && failed.contains("invalid digit"), "{failed}");
     assert!(text.contains("seen") && text.contains("came") && text.contains("raw"), "{text}");
     assert!(!text.contains(CANARY), "{text}");
     // The session's id is a secret, too: whoever knows it is the client. A socket's id is not.

@@ -1,5 +1,6 @@
 //! From a handler's result to the ack.
 
+use std::any::type_name;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,6 +10,7 @@ use sockeye_proto::socket::Args;
 
 use super::Outcome;
 use crate::ack::AckSender;
+use crate::emit::EmitError;
 use crate::refusal::{IntoRefusal, Refusal};
 
 /// What a handler may return.
@@ -28,8 +30,58 @@ use crate::refusal::{IntoRefusal, Refusal};
     note = "return `()`, `Ack<T>` for a serialisable `T`, or `Result` of these with `Refusal` (or any `IntoRefusal`)"
 )]
 pub trait Reply {
-    /// Answers `ack`, if anybody awaits an answer.
-    fn reply(self, ack: Option<AckSender>) -> Outcome;
+    /// Fulfils the duty.
+    fn reply(self, duty: Duty) -> Outcome;
+}
+
+/// The duty to answer an event with what its handler returned. There may be nobody who awaits an answer.
+#[derive(Debug)]
+pub struct Duty {
+    ack: Option<AckSender>,
+    handler: &'static str,
+}
+
+impl Duty {
+    /// `F` is the future of the handler: its name is the handler's.
+    pub(super) fn of<F>(ack: Option<AckSender>) -> Self {
+        Self { ack, handler: type_name::<F>() }
+    }
+
+    /// Answers, if anybody awaits it: with one argument, several in [`Args`], none with `()`.
+    pub fn answer<T: Serialize + ?Sized>(self, value: &T) -> Outcome {
+        let Some(ack) = self.ack else { return Outcome::Done };
+        match ack.send_counted(value) {
+            Ok(bytes) => Outcome::Answered { bytes },
+            Err(error @ EmitError::Encode(_)) => {
+                tracing::error!(handler = path(self.handler), %error, "an answer cannot be written");
+                Outcome::Done
+            }
+            // The client is gone or does not read: nothing a handler could have done better.
+            Err(error) => {
+                tracing::debug!(handler = path(self.handler), %error, "an answer was not sent");
+                Outcome::Done
+            }
+        }
+    }
+
+    /// Answers with an error, if anybody awaits an answer, and logs it: as an error where something went wrong inside,
+    /// quietly where the application only said no.
+    pub fn refuse(self, refusal: &Refusal) -> Outcome {
+        let handler = path(self.handler);
+        match refusal.cause() {
+            Some(cause) => tracing::error!(handler, refusal = refusal.message(), cause, "a handler failed"),
+            None => tracing::debug!(handler, refusal = refusal.message(), "a handler refused"),
+        }
+        if let Some(ack) = self.ack {
+            ack.refuse(refusal);
+        }
+        Outcome::Failed { message: refusal.message().to_owned() }
+    }
+}
+
+/// `chat::say`, from the name of the future of `async fn say`, which is `chat::say::{{closure}}`.
+fn path(future: &'static str) -> &'static str {
+    future.trim_end_matches("::{{closure}}")
 }
 
 /// An answer of any serialisable type: `Ack(value)`.
@@ -40,50 +92,37 @@ pub trait Reply {
 pub struct Ack<T>(pub T);
 
 impl Reply for () {
-    fn reply(self, ack: Option<AckSender>) -> Outcome {
-        answer(&self, ack)
+    fn reply(self, duty: Duty) -> Outcome {
+        duty.answer(&self)
     }
 }
 
 impl<T: Serialize> Reply for Ack<T> {
-    fn reply(self, ack: Option<AckSender>) -> Outcome {
-        answer(&self.0, ack)
+    fn reply(self, duty: Duty) -> Outcome {
+        duty.answer(&self.0)
     }
 }
 
 impl<T: Serialize> Reply for Args<T> {
-    fn reply(self, ack: Option<AckSender>) -> Outcome {
-        answer(&self, ack)
+    fn reply(self, duty: Duty) -> Outcome {
+        duty.answer(&self)
     }
 }
 
 impl<T: Reply, E: IntoRefusal> Reply for Result<T, E> {
-    fn reply(self, ack: Option<AckSender>) -> Outcome {
+    fn reply(self, duty: Duty) -> Outcome {
         match self {
-            Ok(value) => value.reply(ack),
-            Err(error) => refuse(&error.into_refusal(), ack),
+            Ok(value) => value.reply(duty),
+            Err(error) => duty.refuse(&error.into_refusal()),
         }
     }
-}
-
-/// Sends the error answer and logs the refusal: as an error where something went wrong inside, quietly where the
-/// application only said no.
-pub(crate) fn refuse(refusal: &Refusal, ack: Option<AckSender>) -> Outcome {
-    match refusal.cause() {
-        Some(cause) => tracing::error!(cause, refusal = refusal.message(), "a handler failed"),
-        None => tracing::debug!(refusal = refusal.message(), "a handler refused"),
-    }
-    if let Some(ack) = ack {
-        ack.refuse(refusal);
-    }
-    Outcome::Failed { message: refusal.message().to_owned() }
 }
 
 macro_rules! plain {
     ($([$($generics:tt)*] $type:ty)*) => {
         $(impl<$($generics)*> Reply for $type {
-            fn reply(self, ack: Option<AckSender>) -> Outcome {
-                answer(&self, ack)
+            fn reply(self, duty: Duty) -> Outcome {
+                duty.answer(&self)
             }
         })*
     };
@@ -100,15 +139,4 @@ plain! {
     [T: Serialize] Vec<T>
     [K: Serialize, V: Serialize] BTreeMap<K, V>
     [K: Serialize, V: Serialize, S] HashMap<K, V, S>
-}
-
-fn answer<T: Serialize + ?Sized>(value: &T, ack: Option<AckSender>) -> Outcome {
-    let Some(ack) = ack else { return Outcome::Done };
-    match ack.send_counted(value) {
-        Ok(bytes) => Outcome::Answered { bytes },
-        Err(error) => {
-            tracing::warn!(%error, "an answer could not be sent");
-            Outcome::Done
-        }
-    }
 }
