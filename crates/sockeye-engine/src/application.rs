@@ -34,7 +34,8 @@ pub trait Link: Send + 'static {
     /// An application message arrived. They come in order, one at a time.
     fn received(&mut self, message: Incoming<'_>) -> Flow;
 
-    /// Called after [`Session::poke`]. Answer `Continue` to go on reading after a [`Flow::Pause`].
+    /// Called after [`Session::poke`], and after a [`Flow::Pause`] that came while the outbox was at least half full, as
+    /// soon as it is less. Answer `Continue` to go on reading.
     fn woken(&mut self) -> Flow {
         Flow::Continue
     }

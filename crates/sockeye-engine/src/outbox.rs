@@ -69,6 +69,8 @@ pub(crate) struct Outbox {
     poked: bool,
     /// Writing failed: the connection is dead.
     broken: bool,
+    /// The task is gone: nobody is left to be told anything.
+    orphaned: bool,
     mail: Option<Box<Mail>>,
     encoder: Option<Box<Encoder>>,
 }
@@ -221,6 +223,7 @@ impl Shared {
                 progress: false,
                 poked: false,
                 broken: false,
+                orphaned: false,
                 mail: None,
                 encoder: None,
             }),
@@ -378,6 +381,11 @@ impl Shared {
 
     pub(crate) fn command(&self, command: Command) {
         let mut outbox = self.lock();
+        if outbox.orphaned {
+            // Dropped, and with it the slot for the answer: whoever waits for that learns it.
+            drop(outbox);
+            return drop(command);
+        }
         outbox.mail().commands.push(command);
         outbox.wake();
     }
@@ -586,10 +594,11 @@ impl Outbox {
     }
 
     /// The session's task is gone: nobody is left to be woken.
-    pub(crate) fn orphan(&mut self, shared: &Shared) {
+    pub(crate) fn orphan(&mut self, shared: &Shared) -> (Option<Waker>, Option<Box<Mail>>) {
         self.retire(shared);
-        self.waker = None;
-        self.mail = None;
+        self.orphaned = true;
+        // To be dropped outside of the lock: a command may hold what takes it.
+        (self.waker.take(), self.mail.take())
     }
 
     /// Takes as much out of the queue as one poll's answer holds.

@@ -592,9 +592,8 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 /// Session data is for nobody's cache. Old Internet Explorers took the bodies for pages and looked for attacks in them.
 fn no_store(parts: &Parts, headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let agent = parts.headers.get(header::USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
-    let has = |needle: &[u8]| agent.windows(needle.len()).any(|part| part == needle);
-    if has(b";MSIE") || has(b"Trident/") {
+    let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("");
+    if agent.contains(";MSIE") || agent.contains("Trident/") {
         headers.insert("x-xss-protection", HeaderValue::from_static("0"));
     }
 }

@@ -99,6 +99,8 @@ pub(crate) struct Life<L: Link> {
     drained: bool,
     /// The link said pause.
     paused: bool,
+    /// When it did, the outbox was half full or more.
+    full: bool,
     /// The outbox is too full to read on.
     choked: bool,
     pub(crate) signs: Signs,
@@ -168,6 +170,7 @@ impl<L: Link> Task<L> {
                 stalled_since: None,
                 drained: false,
                 paused: false,
+                full: false,
                 choked: false,
                 signs: Signs::default(),
             };
@@ -247,6 +250,7 @@ impl<L: Link> Core<L> {
                 // There is room again for what a POST asks: go on with it.
                 cx.waker().wake_by_ref();
             }
+            self.life.relieve(cx);
             if self.life.signs.drop_candidate || self.life.signs.closed {
                 self.poll_candidate(cx);
             }
@@ -505,7 +509,8 @@ impl<L: Link> Core<L> {
     fn abandon(&mut self) {
         self.life.cut();
         let shared = &self.life.session.0;
-        shared.lock().orphan(shared);
+        let left = shared.lock().orphan(shared);
+        drop(left);
     }
 }
 
@@ -549,7 +554,10 @@ impl<L: Link> Life<L> {
         match flow {
             Some(Flow::Continue) if std::mem::take(&mut self.paused) => self.excuse(),
             Some(Flow::Continue) | None => {}
-            Some(Flow::Pause) => self.paused = true,
+            Some(Flow::Pause) => {
+                self.paused = true;
+                self.full = self.session.queued() >= self.common().config.max_queue / 2;
+            }
             Some(Flow::Close(reason)) => self.shut(reason, false),
         }
     }
@@ -642,7 +650,7 @@ impl<L: Link> Life<L> {
         let time = self.time();
         let received = self.machine.handle_packet(lane, &packet, time);
         self.drain();
-        if received != Received::Deliver {
+        if received != Received::Deliver || !self.session.is_open() {
             return;
         }
         let doubled = self.machine.protocol() == Protocol::V3 && self.common().config.eio3_double_utf8;
@@ -695,6 +703,23 @@ impl<L: Link> Life<L> {
     /// Whether the link takes messages at this moment.
     pub(crate) fn may_take_packets(&self) -> bool {
         !(self.paused || self.choked)
+    }
+
+    /// A link that said pause while much was waiting hears of it when that has left: nobody else would tell it.
+    fn relieve(&mut self, cx: &mut Context<'_>) {
+        let half = self.common().config.max_queue / 2;
+        if !self.paused || !self.full || self.signs.closed {
+            return;
+        }
+        let shared = &self.session.0;
+        let mut outbox = shared.lock();
+        outbox.flush(shared);
+        drop(outbox);
+        if self.session.queued() < half {
+            self.full = false;
+            self.woken();
+            cx.waker().wake_by_ref();
+        }
     }
 
     fn high_water(&self) -> usize {

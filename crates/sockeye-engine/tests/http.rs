@@ -128,15 +128,19 @@ async fn the_path_is_matched_exactly() {
 }
 
 #[tokio::test]
-async fn files_are_asked_first() {
+async fn files_right_below_the_path() {
     let setup = Setup::new().config(|config| {
-        config.files = Some(Arc::new(|parts| {
-            (parts.uri.path() == "/socket.io/socket.io.js").then(|| http::Response::new(Body::new("bundle")))
+        config.files = Some(Arc::new(|name, _| {
+            (name == "socket.io.js").then(|| http::Response::new(Body::new("bundle")))
         }));
     });
     let server = setup.start().await;
     assert_eq!(server.get("/socket.io/socket.io.js").await.text(), "bundle");
-    assert_eq!(server.get("/socket.io/other.js").await.status, 404);
+    for path in
+        ["/socket.io/other.js", "/socket.io/a/socket.io.js", "/socket.io/../socket.io.js", "/socket.io"]
+    {
+        assert_eq!(server.get(path).await.status, 404, "{path}");
+    }
     assert_eq!(server.get(POLL).await.status, 200);
 }
 
@@ -503,6 +507,21 @@ async fn heads_have_limits() {
         ["GET / HTTP/1.1\r\nA : b", "GET / HTTP/1.1\r\nA: b\0", "GET / HTTP/1.1\r\nHost: a\r\n folded: b"]
     {
         assert_eq!(request(&server, broken).await.status, 400, "{broken:?}");
+    }
+    server.still_serves().await;
+}
+
+#[tokio::test]
+async fn hosts() {
+    let server = start().await;
+    let websocket = UPGRADE.replace("Host: localhost\r\n", "");
+    for (head, status) in [
+        (format!("GET {POLL} HTTP/1.1\r\nHost: a\r\nHost: b"), 400),
+        (format!("GET {WS} HTTP/1.1\r\nHost: a\r\n{UPGRADE}").trim_end().to_owned(), 400),
+        (format!("GET {WS} HTTP/1.1\r\n{websocket}").trim_end().to_owned(), 400),
+        (format!("GET {WS} HTTP/1.0\r\n{UPGRADE}").trim_end().to_owned(), 400),
+    ] {
+        assert_eq!(request(&server, &head).await.status, status, "{head}");
     }
     server.still_serves().await;
 }

@@ -464,3 +464,52 @@ async fn every_session_leaves_nothing_behind() {
     server.is_empty().await;
     while server.try_heard().is_some() {}
 }
+
+/// After `close` nothing more is delivered, even of what had been read before.
+#[tokio::test]
+async fn a_handle_closes_in_the_middle_of_a_read() {
+    let mut server = Setup::new()
+        .react(|session, _| {
+            session.close(Reason::ForcedServerClose);
+            Flow::Continue
+        })
+        .start()
+        .await;
+    let mut ws = server.ws().await;
+    server.opened().await;
+    ws.raw(&[frame(0x81, b"4one"), frame(0x81, b"4two")].concat()).await;
+    assert_eq!(ws.close_code().await, Some(1000));
+    assert!(matches!(server.heard().await, Heard::Text(text) if text == "one"));
+    assert!(matches!(server.heard().await, Heard::Closed(Reason::ForcedServerClose)));
+}
+
+/// A link that pauses because the outbox is half full is woken when that has left, without anybody's poke.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_for_a_full_outbox_ends_by_itself() {
+    let pause_when_full = |session: &sockeye_engine::Session, _: &Incoming<'_>| {
+        session.send([&big(600_000)]).unwrap();
+        if session.queued() * 2 >= 1 << 20 { Flow::Pause } else { Flow::Continue }
+    };
+    let mut server = Setup::new().react(pause_when_full).start().await;
+    let mut ws = server.ws().await;
+    for _ in 0..20 {
+        ws.send("4more").await;
+    }
+    for _ in 0..20 {
+        assert_eq!(ws.binary().await.len(), 600_000);
+    }
+    drop(ws);
+    server.closed().await;
+
+    let id = server.open_polling().await;
+    let target = format!("/socket.io/?EIO=4&transport=polling&sid={id}");
+    let post = tokio::spawn({
+        let (addr, target) = (server.addr, target.clone());
+        async move { Http::connect(addr).await.post(&target, "4a\u{1e}4b\u{1e}4c").await }
+    });
+    let mut http = server.http().await;
+    for _ in 0..3 {
+        assert!(http.get(&target).await.body.len() > 600_000);
+    }
+    assert_eq!(post.await.unwrap().text(), "ok");
+}

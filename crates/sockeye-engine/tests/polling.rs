@@ -432,3 +432,22 @@ async fn one_answer_holds_only_so_much() {
     }
     assert_eq!(sizes, [601, 601 + 1 + 301, 5001, 2]);
 }
+
+/// A request that finds its session just as that ends is answered all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_race_with_the_end() {
+    let mut server = start().await;
+    for _ in 0..200 {
+        let id = server.open_polling().await;
+        let session = server.opened().await;
+        let mut http = server.http().await;
+        let mut post = server.http().await;
+        http.send(&format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", target(&id))).await;
+        session.abort(Reason::ForcedClose);
+        post.send(&format!("POST {} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n1", target(&id))).await;
+        http.reply().await;
+        post.reply().await;
+        server.closed().await;
+    }
+    server.is_empty().await;
+}
