@@ -439,7 +439,12 @@ async fn requests_that_race_with_the_end() {
     let mut server = start().await;
     for _ in 0..200 {
         let id = server.open_polling().await;
-        let session = server.opened().await;
+        // Refusals of the round before may be heard first.
+        let session = loop {
+            if let Heard::Opened(session, _) = server.heard().await {
+                break session;
+            }
+        };
         let mut http = server.http().await;
         let mut post = server.http().await;
         http.send(&format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", target(&id))).await;
