@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn echo(socket: Socket, args: RawArgs, ack: Option<AckSender>) {
     match ack {
-        Some(ack) => ack.send_payload(args.into_payload()).ok(),
+        Some(ack) => ack.send_payload(args.to_answer()).ok(),
         None => socket.emit("echo", args.event_arguments().arg::<String>().unwrap_or_default()).ok(),
     };
 }

@@ -94,7 +94,7 @@ fn main() -> Result<()> {
     })
 }
 
-const BROWSER_HEADERS: &str = "Origin: http://localhost\r\nPragma: no-cache\r\nCache-Control: no-cache\r\n\
+const BROWSER_HEADERS: &str = "Origin: http://example.org\r\nPragma: no-cache\r\nCache-Control: no-cache\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36\r\n\
     Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en-US;q=0.9,en;q=0.8,de;q=0.7\r\n\
     Cookie: session=0123456789abcdef0123456789abcdef; theme=dark; consent=all\r\n\

@@ -217,6 +217,15 @@ fn acknowledgements() {
 }
 
 #[test]
+fn arguments_as_an_answer() {
+    let payload = Payload::event("echo", &Args((1, bytes(b"x"), "]"))).unwrap();
+    let answer = payload.event_arguments().to_answer();
+    assert_eq!(answer.text(), r#"[1,{"_placeholder":true,"num":0},"]"]"#);
+    assert_eq!(answer.attachments(), payload.attachments());
+    assert_eq!(Payload::event("echo", &()).unwrap().event_arguments().to_answer().text(), "[]");
+}
+
+#[test]
 fn ascii_for_protocol_4() {
     let dialect = Dialect::Json(Protocol::V4);
     let encoded =

@@ -80,6 +80,11 @@ impl<'a> Arguments<'a> {
         Payload::trusted(self.text.clone().into_owned(), self.attachments.to_vec())
     }
 
+    /// The same arguments as an answer: the event's name is left out. The text is copied, attachments are shared.
+    pub fn to_answer(&self) -> Payload {
+        Payload::trusted(["[", self.rest()].concat(), self.attachments.to_vec())
+    }
+
     /// The same, without a copy if the text is owned already.
     pub fn into_payload(self) -> Payload {
         Payload::trusted(self.text.into_owned(), self.attachments.into_owned())

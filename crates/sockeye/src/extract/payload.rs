@@ -81,9 +81,14 @@ fn mismatch<T>(call: &Call<'_>, error: &ReadError) -> Mismatch {
 pub struct RawArgs(pub Payload);
 
 impl RawArgs {
-    /// The payload, to pass on.
+    /// The payload, to pass on: the event's name and its arguments.
     pub fn into_payload(self) -> Payload {
         self.0
+    }
+
+    /// The arguments alone, to answer with ([`AckSender::send_payload`]). Attachments are shared, not copied.
+    pub fn to_answer(&self) -> Payload {
+        self.0.event_arguments().to_answer()
     }
 }
 
