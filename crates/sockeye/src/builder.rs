@@ -25,7 +25,10 @@ use crate::namespace::{Namespace, Place};
 use crate::recovery::Store;
 use crate::rooms::RoomEvent;
 use crate::rules::{NamespaceBuilder, Rules};
-use crate::server::{self, Config, Core, ExpiredSession, Making, Recovery, RefusedListener, Server};
+use crate::server::{
+    self, Config, Core, ExpiredListener, ExpiredSession, Making, NamespaceListener, Recovery,
+    RefusedListener, Server,
+};
 use crate::socket::Socket;
 use crate::state::States;
 
@@ -159,9 +162,9 @@ pub struct ServerBuilder {
     keep_after_panic: bool,
     parser: Choice,
     limits: Option<Limits>,
-    on_new_namespace: Vec<Arc<dyn Fn(&Namespace) + Send + Sync>>,
+    on_new_namespace: Vec<NamespaceListener>,
     on_refused: Vec<RefusedListener>,
-    on_expired: Vec<Arc<dyn Fn(&ExpiredSession) + Send + Sync>>,
+    on_expired: Vec<ExpiredListener>,
 }
 
 impl Default for ServerBuilder {

@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::request::Parts;
+use smallvec::SmallVec;
 use sockeye_engine::{
     Application, Flow, Handshake, Incoming, Link, Protocol, Reason, Refused, SendError, Session, turn,
 };
@@ -64,7 +65,7 @@ pub(crate) struct Desk {
     session: Session,
     handshake: Arc<Handshake>,
     decoder: Decoder,
-    seats: Vec<Seat>,
+    seats: SmallVec<[Seat; 1]>,
     /// Somebody called `close()` on one of its sockets.
     close_all: Arc<AtomicBool>,
     /// When a namespace must have been joined.
@@ -155,7 +156,7 @@ impl Desk {
             session: session.clone(),
             handshake: Arc::clone(handshake),
             decoder,
-            seats: Vec::new(),
+            seats: SmallVec::new(),
             close_all: Arc::default(),
             join_by: Some(join_by),
             finish_by: None,
@@ -341,7 +342,7 @@ impl Desk {
 
     /// Carries out a verdict, and then what waited for it.
     fn settle(&mut self, name: &str, verdict: Verdict, waiting: VecDeque<Packet<'static>>) -> Flow {
-        let newcomer = match verdict {
+        let mut newcomer = match verdict {
             Verdict::Admitted(newcomer) => newcomer,
             Verdict::Refused { message, data } => {
                 // What a refused client said already was said to nobody.
@@ -349,7 +350,7 @@ impl Desk {
                 return Flow::Continue;
             }
         };
-        let Some(socket) = self.admit(newcomer) else { return Flow::Continue };
+        let Some(socket) = self.admit(&mut newcomer) else { return Flow::Continue };
         let at = self.seats.len();
         self.seats.push(Seat::Joined(socket.clone()));
         self.session.settle();
@@ -368,7 +369,7 @@ impl Desk {
     }
 
     /// Lets a socket in: tells the client, opens the rooms to it, sends what it missed. `None` if that came to nothing.
-    fn admit(&mut self, mut newcomer: Box<Newcomer>) -> Option<Socket> {
+    fn admit(&mut self, newcomer: &mut Newcomer) -> Option<Socket> {
         if !self.session.is_open() {
             return None;
         }
@@ -529,8 +530,8 @@ impl Desk {
         joining.chain(self.join_by).chain(self.finish_by).min()
     }
 
-    /// Whether to go on reading: not while one of the sockets has too much to do, a CONNECT keeps too much waiting,
-    /// or the client does not take what it is sent.
+    /// Whether to go on reading: not while one of the sockets has too much to do, or a CONNECT keeps too much waiting.
+    /// (A client that does not take what it is sent is the engine's to wait for.)
     fn flow(&self) -> Flow {
         let config = &self.core.config;
         let busy = self.seats.iter().any(|seat| match seat {
@@ -542,7 +543,7 @@ impl Desk {
             }
             Seat::Left(_) => false,
         });
-        if busy || self.session.queued() * 2 >= self.core.max_queue() { Flow::Pause } else { Flow::Continue }
+        if busy { Flow::Pause } else { Flow::Continue }
     }
 
     /// Lets go of sockets that have left by themselves, and keeps in mind where they were.

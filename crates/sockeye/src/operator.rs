@@ -334,10 +334,12 @@ struct Waiting {
     nodes: Option<AskedNodes>,
 }
 
+type LocalAnswer = (Arc<str>, Result<Payload, CallError>);
+
 /// What the sockets of this node answered.
 #[derive(Default)]
 struct Gathered {
-    answers: Mutex<Vec<(Arc<str>, Result<Payload, CallError>)>>,
+    answers: Mutex<Vec<LocalAnswer>>,
     news: Notify,
 }
 

@@ -85,11 +85,13 @@ pub(crate) struct Config {
     pub(crate) skip_middlewares: bool,
     pub(crate) parser: Choice,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) on_new_namespace: Vec<Arc<dyn Fn(&Namespace) + Send + Sync>>,
+    pub(crate) on_new_namespace: Vec<NamespaceListener>,
     pub(crate) on_refused: Vec<RefusedListener>,
-    pub(crate) on_expired: Vec<Arc<dyn Fn(&ExpiredSession) + Send + Sync>>,
+    pub(crate) on_expired: Vec<ExpiredListener>,
 }
 
+pub(crate) type NamespaceListener = Arc<dyn Fn(&Namespace) + Send + Sync>;
+pub(crate) type ExpiredListener = Arc<dyn Fn(&ExpiredSession) + Send + Sync>;
 pub(crate) type RefusedListener = Arc<dyn Fn(&Parts, &sockeye_engine::Refused) + Send + Sync>;
 
 /// A session that nobody took up again in time.

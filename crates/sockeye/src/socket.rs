@@ -219,8 +219,8 @@ impl Socket {
 
 /// Sending.
 impl Socket {
-    /// Sends an event to this client: one argument, several in [`Args`](crate::proto::Args), none with
-    /// `Args(())`. Bytes anywhere inside travel as binary.
+    /// Sends an event to this client: one argument, several in [`Args`](crate::Args), none with `()`. Bytes anywhere
+    /// inside travel as binary.
     ///
     /// Never waits: the packet goes to the bounded outbox of the session, in order.
     ///

@@ -142,7 +142,8 @@ async fn a_broadcast_gathers_answers_and_names_who_is_silent() {
     let answers = vote.await.unwrap();
     assert!(!answers.is_complete());
     assert_eq!(answers.silent, [c_id.as_str().into()]);
-    let mut said: Vec<_> = answers.answers.iter().map(|(id, vote)| (id.to_string(), vote.clone().ok())).collect();
+    let mut said: Vec<_> =
+        answers.answers.iter().map(|(id, vote)| (id.to_string(), vote.clone().ok())).collect();
     said.sort();
     let mut expected = [(a_id, None), (b_id, Some(true))];
     expected.sort();

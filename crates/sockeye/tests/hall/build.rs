@@ -42,7 +42,8 @@ fn impossible_settings_are_refused() {
 
 #[test]
 fn namespaces_are_found_and_made() {
-    let server = Server::builder().namespace("chat", |ns| ns).dynamic_namespace("/{x}", |ns| ns).build().unwrap();
+    let server =
+        Server::builder().namespace("chat", |ns| ns).dynamic_namespace("/{x}", |ns| ns).build().unwrap();
     assert_eq!(server.of("").name(), "/");
     assert_eq!(server.of("chat"), server.of("/chat"));
     assert!(server.find("/child").is_none());

@@ -151,7 +151,9 @@ async fn answers_are_gathered_across_nodes() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!((a.stats().acks, b.stats().acks, b.stats().tasks), (0, 0, 0));
 
-    let all = tokio::spawn(a.to([a.of("/").sockets()[0].id(), &expected[0].0, &expected[1].0]).call::<u32>("m", 1).into_future());
+    let all = tokio::spawn(
+        a.to([a.of("/").sockets()[0].id(), &expected[0].0, &expected[1].0]).call::<u32>("m", 1).into_future(),
+    );
     at_a.hear().await;
     at_a.say("31[1]").await;
     at_b.hear().await;

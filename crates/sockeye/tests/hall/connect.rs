@@ -62,7 +62,8 @@ async fn what_is_out_of_place_ends_the_session() {
     }
     assert_eq!(log.len(), 0);
     // After one.
-    for wrong in ["0", "4{}", "2", r#"2[]"#, r#"2["disconnect"]"#, r#"2/x,["y"]"#, "1/x", "7", r#"51-["a"]"#] {
+    for wrong in ["0", "4{}", "2", r#"2[]"#, r#"2["disconnect"]"#, r#"2/x,["y"]"#, "1/x", "7", r#"51-["a"]"#]
+    {
         let (mut client, _) = Client::join(&server).await;
         client.say(wrong).await;
         assert_eq!(client.hears_the_end().await, [""; 0], "{wrong}");
@@ -320,9 +321,11 @@ async fn clients_of_protocol_3_are_in_at_once_and_speak_their_own_way() {
     let server = Server::builder()
         .on("hi", async |socket: Socket| Ack(socket.id().to_owned()))
         .namespace("/admin", |ns| {
-            ns.middleware(async |socket: Socket| match socket.auth::<serde_json::Value>().unwrap()["token"].as_str() {
-                Some("a b") => Ok(()),
-                _ => Err(Refusal::new("no").data("reason")),
+            ns.middleware(async |socket: Socket| {
+                match socket.auth::<serde_json::Value>().unwrap()["token"].as_str() {
+                    Some("a b") => Ok(()),
+                    _ => Err(Refusal::new("no").data("reason")),
+                }
             })
         })
         .build()

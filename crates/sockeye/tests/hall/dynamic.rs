@@ -13,7 +13,9 @@ async fn children_come_with_the_first_client_and_go_with_the_last() {
     let log = Log::default();
     let noted = log.clone();
     let server = Server::builder()
-        .dynamic_namespace("/orders/{id}", |ns| ns.on("where", async |socket: Socket| Ack(socket.namespace().name().to_owned())))
+        .dynamic_namespace("/orders/{id}", |ns| {
+            ns.on("where", async |socket: Socket| Ack(socket.namespace().name().to_owned()))
+        })
         .on_new_namespace(move |ns| noted.note(ns.name()))
         .build()
         .unwrap();
@@ -107,7 +109,13 @@ async fn two_clients_at_once_make_one_child() {
     let log = Log::default();
     let noted = log.clone();
     let server = Server::builder()
-        .dynamic_namespace(NamespaceMatch::when(async |_, _| { sleep(Duration::from_millis(10)).await; true }), |ns| ns)
+        .dynamic_namespace(
+            NamespaceMatch::when(async |_, _| {
+                sleep(Duration::from_millis(10)).await;
+                true
+            }),
+            |ns| ns,
+        )
         .on_new_namespace(move |ns| noted.note(ns.name()))
         .build()
         .unwrap();

@@ -13,11 +13,19 @@ fn noting(log: &Log) -> sockeye::ServerBuilder {
     Server::builder()
         .on_connect(async |socket: Socket| socket.join("room"))
         .on_disconnecting(move |socket: Socket, reason: Reason| {
-            before.note(format!("disconnecting {reason} rooms={} {}", socket.rooms().len(), socket.is_connected()));
+            before.note(format!(
+                "disconnecting {reason} rooms={} {}",
+                socket.rooms().len(),
+                socket.is_connected()
+            ));
             async {}
         })
         .on_disconnect(move |socket: Socket, reason: Reason| {
-            after.note(format!("disconnect {reason} rooms={} {}", socket.rooms().len(), socket.is_connected()));
+            after.note(format!(
+                "disconnect {reason} rooms={} {}",
+                socket.rooms().len(),
+                socket.is_connected()
+            ));
             async {}
         })
         .on("ping", async || Ack("pong"))

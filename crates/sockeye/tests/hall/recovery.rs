@@ -249,7 +249,9 @@ async fn forgeries_get_a_fresh_socket() {
     let mut other = Client::open(&server).await;
     other.say(&format!(r#"0/other,{{"pid":"{pid}"}}"#)).await;
     assert_ne!(sid(&other.hear().await), id);
-    for auth in [r#"{"pid":7}"#, r#"{"pid":null}"#, r#"{"pid":{}}"#, r#"{"offset":"x"}"#, r#"{"pid":"","offset":[]}"#] {
+    for auth in
+        [r#"{"pid":7}"#, r#"{"pid":null}"#, r#"{"pid":{}}"#, r#"{"offset":"x"}"#, r#"{"pid":"","offset":[]}"#]
+    {
         let mut client = Client::open(&server).await;
         client.say(&format!("0{auth}")).await;
         let answer = client.hear().await;

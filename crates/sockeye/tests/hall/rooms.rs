@@ -91,7 +91,11 @@ async fn room_events_in_order() {
                 RoomEvent::Deleted { room } => format!("delete {room}"),
                 other => format!("{other:?}"),
             };
-            noted.note(if text.len() > 15 { text.split_once(' ').unwrap().0.to_owned() + " own" } else { text });
+            noted.note(if text.len() > 15 {
+                text.split_once(' ').unwrap().0.to_owned() + " own"
+            } else {
+                text
+            });
         })
         .on_connect(async |socket: Socket| socket.join("r"))
         .build()
