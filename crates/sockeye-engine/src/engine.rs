@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::common::{Alive, Common};
-use crate::outbox::Command;
+use crate::mail::Command;
 use crate::service::{Answer, Upgrade};
 use crate::stream::Stream;
 use crate::{Application, Body, Config, ConfigError, Peer, Reason, Stats};

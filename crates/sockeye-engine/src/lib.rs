@@ -10,9 +10,9 @@
 //!
 //! | I want to change… | go to |
 //! |---|---|
-//! | which request is refused, and how | `service.rs` |
-//! | what a session does when it is woken | `task.rs`, and `polling.rs` for GET, POST and upgrade |
-//! | when and how bytes leave | `outbox.rs` |
+//! | which request is refused, and how | `service.rs`, `refused.rs`; `upload.rs` for a POST's body |
+//! | what a session does when it is woken | `task.rs`, `life.rs`; `polling.rs` for GET, POST and upgrade |
+//! | when and how bytes leave | `outbox.rs`, `turn.rs`; `frames.rs` for compression |
 //! | how many may come | `limits.rs` |
 //! | headers, cookies, origins, compression | `cors.rs`, `cookie.rs`, `compression.rs` |
 //! | our own accept loop | `serve.rs` |
@@ -25,8 +25,11 @@ mod config;
 mod cookie;
 mod cors;
 mod engine;
+mod frames;
 mod handshake;
+mod life;
 mod limits;
+mod mail;
 mod outbox;
 mod peer;
 mod polling;
@@ -39,6 +42,8 @@ mod session;
 mod stats;
 mod stream;
 mod task;
+mod turn;
+mod upload;
 
 pub use application::{Application, Flow, Incoming, Link};
 pub use body::Body;
@@ -54,8 +59,9 @@ pub use peer::Peer;
 pub use reason::Reason;
 pub use refused::{Cause, Refused};
 pub use serve::{Listener, ServeOptions, serve};
-pub use session::{SendError, Session, turn};
+pub use session::{SendError, Session};
 pub use stats::Stats;
+pub use turn::turn;
 
 pub use sockeye_proto::engine::{Message, Protocol, Transport};
 pub use sockeye_proto::websocket::deflate::Options as DeflateOptions;

@@ -2,7 +2,7 @@
 //!
 //! A message is queued under a lock that is held for moments, and leaves in one of three ways:
 //!
-//! - on a TCP or Unix socket, whoever holds the lock writes it, without waiting. Outside of a [`turn`] that is the
+//! - on a TCP or Unix socket, whoever holds the lock writes it, without waiting. Outside of a [`turn`](crate::turn()) that is the
 //!   sender, at once; inside, everything that a session got is written when the turn ends, in one call;
 //! - on another stream, and as the answer of a poll, the session's task takes it;
 //! - where the socket takes no more, the task waits until it does and goes on.
@@ -10,7 +10,6 @@
 //! Nothing here decides anything about the protocol, and nothing here waits. An idle session holds no buffer: the
 //! queue gives its memory back when it runs empty.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
@@ -20,15 +19,14 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use sockeye_proto::engine::{EncodedPayload, Form, MessageHead, Owed, Unspeakable, encode_payload};
-use sockeye_proto::websocket::deflate::{self, Deflater, Direction};
-use sockeye_proto::websocket::{OpCode, Role};
+use sockeye_proto::websocket::deflate;
 use tokio::io::AsyncWrite as _;
-use tokio::sync::oneshot;
 
-use crate::body::Undelivered;
 use crate::common::Common;
-use crate::stream::{Stream, WriteEnd};
-use crate::{Message, Protocol, Reason, SendError, Session, Transport};
+use crate::frames::{Encoder, Item, cost};
+use crate::mail::{Command, Mail};
+use crate::stream::WriteEnd;
+use crate::{Message, Protocol, Reason, SendError, Session, Transport, turn};
 
 /// What all handles of a session share.
 pub(crate) struct Shared {
@@ -87,112 +85,6 @@ pub(crate) enum Exit {
     Task,
     /// Whoever holds the lock writes.
     Direct(WriteEnd),
-}
-
-/// One thing on its way out.
-enum Item {
-    Message(Message),
-    /// A whole WebSocket frame.
-    Frame(Bytes),
-}
-
-/// What others want of the task. Rare enough to be boxed.
-#[derive(Default)]
-pub(crate) struct Mail {
-    pub(crate) commands: Vec<Command>,
-    pub(crate) close: Option<(Reason, bool)>,
-    /// The answer to the latest ping, where it could not be queued yet.
-    pong: Option<Bytes>,
-    waiters: Vec<(usize, Waker)>,
-}
-
-/// What the HTTP side says to the task.
-pub(crate) enum Command {
-    /// A GET has come.
-    Poll(oneshot::Sender<PollReply>),
-    /// A POST has come, with its body if that was there at once.
-    Post { body: Option<PostBody>, reply: oneshot::Sender<PostReply> },
-    /// The body of the POST.
-    PostBody(PostBody),
-    /// The body will not come.
-    PostFailed(PostFailure),
-    /// A WebSocket wants to take over.
-    Candidate(Box<Candidate>),
-    /// End now, whatever it costs.
-    Cut,
-}
-
-/// A WebSocket that wants to take over.
-pub(crate) struct Candidate {
-    pub(crate) stream: Stream,
-    pub(crate) early: Bytes,
-    pub(crate) deflate: Option<deflate::Params>,
-    pub(crate) b64: bool,
-}
-
-/// The body of a POST, checked to be text where it has to be.
-pub(crate) enum PostBody {
-    Text(String),
-    Binary(Bytes),
-    /// To be text, and is not.
-    Garbage,
-    /// A form without its field: answered, and ignored.
-    Nothing,
-}
-
-pub(crate) enum PostFailure {
-    /// Its connection was lost.
-    Lost,
-    /// Not a kind of body that this revision has. The HTTP side answers.
-    InvalidContent,
-    /// Larger than the limit. The HTTP side answers.
-    TooLarge,
-    /// Slower than the limit. The HTTP side answers.
-    TooSlow,
-}
-
-/// The answer to a GET.
-pub(crate) enum PollReply {
-    Payload { payload: EncodedPayload, undelivered: Option<Undelivered> },
-    Overlap,
-    Mismatch,
-    Gone,
-}
-
-/// The answer to a POST. A dropped sender means: cut the connection.
-pub(crate) enum PostReply {
-    Done,
-    Overlap,
-    Mismatch,
-    Gone,
-}
-
-/// How messages become frames where they are not written as they are.
-struct Encoder {
-    /// Binary goes as base64 text.
-    b64: bool,
-    deflate: Option<Deflate>,
-}
-
-struct Deflate {
-    /// With context takeover, the window of this connection; otherwise one per thread is used.
-    own: Option<Deflater>,
-    direction: Direction,
-}
-
-/// How much room a message takes: its bytes, and something for its place in the queue, so that a flood of empty
-/// messages has a bound too.
-fn cost(message: &Message) -> usize {
-    message.payload_len() + 32
-}
-
-impl Item {
-    fn cost(&self) -> usize {
-        match self {
-            Item::Message(message) => cost(message),
-            Item::Frame(frame) => frame.len(),
-        }
-    }
 }
 
 impl Shared {
@@ -318,7 +210,7 @@ impl Shared {
         mut outbox: MutexGuard<'_, Outbox>,
         mut batch: impl Iterator<Item = &'a Message>,
     ) {
-        let in_turn = TURN.with(Turn::is_running);
+        let in_turn = turn::is_running();
         // The common case of a broadcast outside of a turn: one text message, nothing before it. It is written from
         // where it lies and never queued.
         if !in_turn && outbox.queue.is_empty() && outbox.encoder.is_none() && !outbox.blocked {
@@ -343,7 +235,7 @@ impl Shared {
         } else if !outbox.dirty {
             outbox.dirty = true;
             drop(outbox);
-            TURN.with(|turn| turn.dirty.borrow_mut().push(session.clone()));
+            turn::remember(session.clone());
         }
     }
 
@@ -365,11 +257,11 @@ impl Shared {
     /// Writes what waits when the turn ends, for what the task put into the queue itself.
     pub(crate) fn flush_later(&self, session: &Session) {
         let mut outbox = self.lock();
-        if !TURN.with(Turn::is_running) {
+        if !turn::is_running() {
             outbox.flush(self);
         } else if !std::mem::replace(&mut outbox.dirty, true) {
             drop(outbox);
-            TURN.with(|turn| turn.dirty.borrow_mut().push(session.clone()));
+            turn::remember(session.clone());
         }
     }
 
@@ -530,15 +422,9 @@ impl Outbox {
 
     /// From now on messages are frames of a WebSocket: what waits is encoded as such.
     pub(crate) fn websocket(&mut self, shared: &Shared, deflate: Option<deflate::Params>, b64: bool) {
-        if deflate.is_none() && !b64 {
-            return;
-        }
         let level = shared.common.config.deflate.map_or(6, |options| options.level);
-        let deflate = deflate.map(|params| {
-            let direction = params.outgoing(Role::Server);
-            Deflate { own: direction.takeover.then(|| Deflater::new(direction, level)), direction }
-        });
-        self.encoder = Some(Box::new(Encoder { b64, deflate }));
+        let Some(encoder) = Encoder::new(deflate, b64, level) else { return };
+        self.encoder = Some(Box::new(encoder));
         let waiting = std::mem::take(&mut self.queue);
         for item in waiting {
             let before = item.cost();
@@ -618,6 +504,12 @@ impl Outbox {
         shared.queued.fetch_sub(taken, Relaxed);
         self.emptied(shared);
         Ok(payload)
+    }
+
+    /// The turn that put this on its list is over.
+    pub(crate) fn end_turn(&mut self, shared: &Shared) {
+        self.dirty = false;
+        self.flush(shared);
     }
 
     /// Hands what waits to the socket, or to the task, whichever writes.
@@ -796,139 +688,4 @@ pub(crate) struct Collected {
     pub(crate) close: Option<(Reason, bool)>,
     pub(crate) poked: bool,
     pub(crate) broken: bool,
-}
-
-impl Item {
-    /// Its bytes on a WebSocket, if they lie in one piece.
-    fn whole(&self) -> Option<&[u8]> {
-        match self {
-            Item::Message(message) if message.is_binary() => None,
-            Item::Message(message) => Some(message.frame_bytes()),
-            Item::Frame(frame) => Some(frame),
-        }
-    }
-
-    /// How many bytes it takes on a WebSocket.
-    fn length(&self, protocol: Protocol) -> usize {
-        match self {
-            Item::Message(message) if message.is_binary() => {
-                message.head(protocol).as_slice().len() + message.payload().len()
-            }
-            Item::Message(message) => message.frame_bytes().len(),
-            Item::Frame(frame) => frame.len(),
-        }
-    }
-}
-
-impl Encoder {
-    fn encode(&mut self, shared: &Shared, message: &Message) -> Item {
-        if self.b64 && message.is_binary() {
-            return Item::Frame(message.to_base64_frame(shared.protocol));
-        }
-        let Some(options) = &shared.common.config.deflate else { return Item::Message(message.clone()) };
-        let Some(deflate) = &mut self.deflate else { return Item::Message(message.clone()) };
-        if !message.compress() || message.payload_len() < options.threshold {
-            return Item::Message(message.clone());
-        }
-        Item::Frame(deflate.frame(shared, message, options.level))
-    }
-}
-
-impl Deflate {
-    fn frame(&mut self, shared: &Shared, message: &Message, level: u8) -> Bytes {
-        let opcode = if message.is_binary() { OpCode::Binary } else { OpCode::Text };
-        // A revision 3 binary packet has its type in front.
-        let typed;
-        let packet = if message.is_binary() && shared.protocol == Protocol::V3 {
-            typed = [&[4], message.packet()].concat();
-            &typed
-        } else {
-            message.packet()
-        };
-        if let Some(own) = &mut self.own {
-            return own.frame(opcode, packet);
-        }
-        // Without context takeover every peer with the same window gets the same bytes. A broadcast comes here once
-        // per recipient, on one thread, in a row: the last result is most likely the one that is wanted.
-        SQUEEZED.with_borrow_mut(|last| {
-            let key = (self.direction, level, shared.protocol);
-            match last {
-                Some(hit) if hit.key == key && same(&hit.message, message) => hit.frame.clone(),
-                _ => {
-                    let deflater = match last.take() {
-                        Some(other) if other.key == key => Some(other.deflater),
-                        _ => None,
-                    };
-                    let mut deflater = deflater.unwrap_or_else(|| Deflater::new(self.direction, level));
-                    let frame = deflater.frame(opcode, packet);
-                    *last = Some(Squeezed { key, deflater, message: message.clone(), frame: frame.clone() });
-                    frame
-                }
-            }
-        })
-    }
-}
-
-/// Whether both are handles of one message. The bytes are alive in both, so a place in memory names them.
-fn same(one: &Message, other: &Message) -> bool {
-    std::ptr::eq(one.payload(), other.payload()) && one.is_binary() == other.is_binary()
-}
-
-/// The last message that was compressed on this thread, and the compressor (256 KiB) that did it.
-struct Squeezed {
-    key: (Direction, u8, Protocol),
-    deflater: Deflater,
-    message: Message,
-    frame: Bytes,
-}
-
-thread_local! {
-    static SQUEEZED: RefCell<Option<Squeezed>> = const { RefCell::new(None) };
-    static TURN: Turn = const { Turn { depth: Cell::new(0), dirty: RefCell::new(Vec::new()) } };
-}
-
-/// The turn that is running on this thread.
-struct Turn {
-    depth: Cell<u32>,
-    dirty: RefCell<Vec<Session>>,
-}
-
-impl Turn {
-    fn is_running(&self) -> bool {
-        self.depth.get() > 0
-    }
-
-    fn end(&self) {
-        self.depth.set(self.depth.get() - 1);
-        if self.depth.get() > 0 {
-            return;
-        }
-        let mut dirty = std::mem::take(&mut *self.dirty.borrow_mut());
-        for session in dirty.drain(..) {
-            let mut outbox = session.0.lock();
-            outbox.dirty = false;
-            outbox.flush(&session.0);
-        }
-        // Kept for the next turn, unless a broadcast to very many made it large.
-        if dirty.capacity() <= 1024 {
-            *self.dirty.borrow_mut() = dirty;
-        }
-    }
-}
-
-/// Runs `f`; whatever it sends to any session is written once per session when it is done.
-///
-/// A handler that emits three events, or a broadcast from inside a handler, so costs one write per recipient. Every
-/// call of a [`Link`](crate::Link) already is a turn. Turns nest; the outermost one writes.
-pub fn turn<R>(f: impl FnOnce() -> R) -> R {
-    /// Ends the turn even if `f` panics: what was sent before stays sent.
-    struct End;
-    impl Drop for End {
-        fn drop(&mut self) {
-            TURN.with(Turn::end);
-        }
-    }
-    TURN.with(|turn| turn.depth.set(turn.depth.get() + 1));
-    let _end = End;
-    f()
 }

@@ -16,9 +16,10 @@ use tokio::sync::oneshot;
 
 use crate::body::Undelivered;
 use crate::common::{Alive, Common};
-use crate::outbox::{Candidate, Command, PollReply, PostBody, PostFailure, PostReply};
+use crate::life::Life;
+use crate::mail::{Candidate, Command, PollReply, PostBody, PostFailure, PostReply};
 use crate::stream::Stream;
-use crate::task::{Life, reader_config};
+use crate::task::reader_config;
 use crate::{Link, Reason, Transport};
 
 /// See the module.

@@ -1,6 +1,11 @@
 //! Why a request was turned away: code, message, status and what the server's own log may say about it.
 
-use http::StatusCode;
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
+use sockeye_proto::engine::{BadRequest, ConnectionError};
+use sockeye_proto::websocket::handshake::Refusal;
+
+use crate::{Body, limits};
 
 /// A request that was refused. The client is told the code and the message; never anything it sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +20,84 @@ pub struct Refused {
     pub status: StatusCode,
     /// Details for the server's side.
     pub cause: Cause,
+}
+
+impl Refused {
+    pub(crate) fn new(error: ConnectionError, cause: Cause) -> Self {
+        Refused {
+            code: Some(error.code()),
+            message: error.message().to_owned(),
+            // 403 on an upgrade as well: a proxy or a log should not take it for a malformed request.
+            status: StatusCode::from_u16(error.status(false)).unwrap_or(StatusCode::BAD_REQUEST),
+            cause,
+        }
+    }
+
+    pub(crate) fn busy(cause: Cause) -> Self {
+        Refused {
+            code: None,
+            message: "Service unavailable".to_owned(),
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            cause,
+        }
+    }
+
+    pub(crate) fn websocket(refusal: Refusal) -> Self {
+        Refused {
+            code: None,
+            message: refusal.text().to_owned(),
+            status: StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST),
+            cause: Cause::WebSocketHandshake,
+        }
+    }
+
+    pub(crate) fn response(&self) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER.as_secs()));
+            }
+            StatusCode::UPGRADE_REQUIRED => {
+                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
+            StatusCode::METHOD_NOT_ALLOWED => {
+                headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
+            }
+            _ => {}
+        }
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // Codes past 5 are nobody's; a refusal without a code of its own goes as a bad request.
+        let error = match self.code {
+            Some(0) => ConnectionError::TransportUnknown,
+            Some(1) => ConnectionError::SessionUnknown,
+            Some(2) => ConnectionError::BadMethod,
+            Some(4) => ConnectionError::Forbidden,
+            Some(5) => ConnectionError::UnsupportedVersion,
+            _ => ConnectionError::from(BadRequest::TransportHandshake),
+        };
+        *response.body_mut() = Body::new(error.to_json(Some(&self.message)));
+        response
+    }
+}
+
+impl From<ConnectionError> for Refused {
+    fn from(error: ConnectionError) -> Self {
+        let cause = match error {
+            ConnectionError::TransportUnknown => Cause::TransportUnknown,
+            ConnectionError::SessionUnknown => Cause::SessionUnknown,
+            ConnectionError::BadMethod => Cause::BadMethod,
+            ConnectionError::BadRequest(BadRequest::InvalidOrigin) => Cause::InvalidOrigin,
+            ConnectionError::BadRequest(BadRequest::TransportMismatch { .. }) => Cause::TransportMismatch,
+            ConnectionError::BadRequest(BadRequest::ProtocolMismatch { .. }) => Cause::ProtocolMismatch,
+            ConnectionError::BadRequest(BadRequest::IdGeneration) => Cause::IdGeneration,
+            ConnectionError::BadRequest(_) => Cause::TransportHandshake,
+            ConnectionError::Forbidden => Cause::NotAllowed,
+            ConnectionError::UnsupportedVersion => Cause::ProtocolUnsupported,
+        };
+        Refused::new(error, cause)
+    }
 }
 
 /// What was wrong with a request.

@@ -5,22 +5,19 @@
 //! and nothing here reads a packet.
 
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode, Version};
-use http_body_util::BodyExt;
 use sockeye_proto::engine::{
     BadRequest, Check, ConnectionError, Content, EncodedPayload, Form, Method as CheckedMethod, Passed,
     Query, SessionFacts, check_request, check_version, jsonp,
 };
 use sockeye_proto::websocket::deflate::Params;
-use sockeye_proto::websocket::handshake::{self, Accept, Refusal};
+use sockeye_proto::websocket::handshake::{self, Accept};
 use tokio::sync::oneshot;
-use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::body::Undelivered;
 use crate::config::Initial;
@@ -28,14 +25,13 @@ use crate::cors::{self, Origins};
 use crate::engine::Engine;
 use crate::engine::Place;
 use crate::limits;
-use crate::outbox::{Candidate, Command, PollReply, PostBody, PostFailure, PostReply, Shared};
+use crate::mail::{Candidate, Command, PollReply};
+use crate::outbox::Shared;
 use crate::polling::Polling;
 use crate::refused::Cause;
 use crate::stream::Stream;
 use crate::task::{Start, Task};
-use crate::{
-    Application, Body, Handshake, Message, Peer, Protocol, Refused, Session, Transport, compression,
-};
+use crate::{Application, Body, Handshake, Message, Peer, Refused, Session, Transport, compression};
 
 /// What a request gets, and what is to happen once its stream is ours.
 pub(crate) struct Answer {
@@ -344,117 +340,6 @@ impl<A: Application> Engine<A> {
         response
     }
 
-    async fn post<B>(
-        &self,
-        parts: &Parts,
-        query: &Query<'_>,
-        session: Session,
-        body: Option<B>,
-    ) -> Result<Answer, Refused>
-    where
-        B: http_body::Body + Send,
-        B::Data: Send,
-    {
-        let headers = &parts.headers;
-        let encoded = headers.get(header::CONTENT_ENCODING);
-        if encoded.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
-            return Ok(self.plain_refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, Cause::ContentEncoding).into());
-        }
-        let binary = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
-        let content = if binary { Content::Binary } else { Content::Text };
-
-        let (reply, mut answer) = oneshot::channel();
-        let mut guard = PostGuard { session: &session, open: true };
-        let mut collect = pin!(collect(self.config(), headers, body));
-        // Most bodies are there when their head is: then the session's task is woken once instead of twice.
-        let ready = std::future::poll_fn(|cx| std::task::Poll::Ready(collect.as_mut().poll(cx))).await;
-        let refuse = |failure: PostFailure, mut guard: PostGuard<'_>| {
-            guard.open = false;
-            let (status, cause) = match failure {
-                PostFailure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Some(Cause::TooLarge)),
-                PostFailure::TooSlow => (StatusCode::REQUEST_TIMEOUT, Some(Cause::TooSlow)),
-                PostFailure::InvalidContent => (StatusCode::BAD_REQUEST, Some(Cause::InvalidContent)),
-                PostFailure::Lost => (StatusCode::BAD_REQUEST, None),
-            };
-            session.0.command(Command::PostFailed(failure));
-            match cause {
-                Some(cause) => self.plain_refusal(status, cause),
-                None => empty(status),
-            }
-        };
-        if binary && session.protocol() == Protocol::V4 {
-            session.0.command(Command::Post { body: None, reply });
-            return Ok(refuse(PostFailure::InvalidContent, guard).into());
-        }
-        let pending = match ready {
-            std::task::Poll::Ready(Ok(bytes)) => {
-                let body = Some(self.body(query, content, bytes));
-                session.0.command(Command::Post { body, reply });
-                guard.open = false;
-                false
-            }
-            std::task::Poll::Ready(Err(failure)) => {
-                session.0.command(Command::Post { body: None, reply });
-                return Ok(refuse(failure, guard).into());
-            }
-            std::task::Poll::Pending => {
-                session.0.command(Command::Post { body: None, reply });
-                true
-            }
-        };
-        let early = if pending {
-            tokio::select! {
-                biased;
-                early = &mut answer => Some(early),
-                bytes = collect => match bytes {
-                    Ok(bytes) => {
-                        session.0.command(Command::PostBody(self.body(query, content, bytes)));
-                        None
-                    }
-                    Err(failure) => return Ok(refuse(failure, guard).into()),
-                },
-            }
-        } else {
-            None
-        };
-        guard.open = false;
-        let answer = match early {
-            Some(early) => early,
-            None => answer.await,
-        };
-        match answer {
-            Ok(PostReply::Done) => {
-                let mut response = status(StatusCode::OK);
-                no_store(parts, response.headers_mut());
-                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
-                *response.body_mut() = Body::new(Bytes::from_static(b"ok"));
-                Ok(response.into())
-            }
-            Ok(PostReply::Overlap) => Ok(self.plain_refusal(StatusCode::BAD_REQUEST, Cause::Overlap).into()),
-            Ok(PostReply::Mismatch) => {
-                let previous = Transport::WebSocket;
-                Err(ConnectionError::from(BadRequest::TransportMismatch { previous }).into())
-            }
-            // The session ended around it.
-            Ok(PostReply::Gone) | Err(_) => Err(ConnectionError::SessionUnknown.into()),
-        }
-    }
-
-    /// The body in the form in which its packets lie.
-    fn body(&self, query: &Query<'_>, content: Content, bytes: Bytes) -> PostBody {
-        if content == Content::Binary {
-            return PostBody::Binary(bytes);
-        }
-        match String::from_utf8(bytes.into()) {
-            Err(_) => PostBody::Garbage,
-            Ok(text) if query.j.is_some() => match jsonp::form_payload(&text) {
-                Some(text) => PostBody::Text(text),
-                None => PostBody::Nothing,
-            },
-            Ok(text) => PostBody::Text(text),
-        }
-    }
-
     // ---- refusals -----------------------------------------------------------------------------------------------
 
     /// Tells the client, the application and the counters.
@@ -465,23 +350,9 @@ impl<A: Application> Engine<A> {
     }
 
     /// A refusal without words.
-    fn plain_refusal(&self, status: StatusCode, cause: Cause) -> Response<Body> {
+    pub(crate) fn plain_refusal(&self, status: StatusCode, cause: Cause) -> Response<Body> {
         self.0.common.counters.rejected(cause);
         empty(status)
-    }
-}
-
-/// Tells the session when the client goes away in the middle of a body.
-struct PostGuard<'a> {
-    session: &'a Session,
-    open: bool,
-}
-
-impl Drop for PostGuard<'_> {
-    fn drop(&mut self) {
-        if self.open {
-            self.session.0.command(Command::PostFailed(PostFailure::Lost));
-        }
     }
 }
 
@@ -498,46 +369,6 @@ impl Drop for Upgrade {
             self.session.0.leave();
         }
     }
-}
-
-/// Reads a body within the limits of size and time.
-async fn collect<B: http_body::Body>(
-    config: &crate::Config,
-    headers: &HeaderMap,
-    body: Option<B>,
-) -> Result<Bytes, PostFailure> {
-    let Some(body) = body else { return Err(PostFailure::Lost) };
-    let limit = config.max_payload;
-    let announced =
-        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
-        return Err(PostFailure::TooLarge);
-    }
-    let start = Instant::now();
-    let mut body = pin!(body);
-    let mut first = Bytes::new();
-    let mut all = Vec::new();
-    loop {
-        let received = first.len() + all.len();
-        // Slow at first is fine; after five seconds there is a least rate.
-        let rate = Duration::from_secs_f64(received as f64 / f64::from(config.upload_rate.max(1)));
-        let deadline = start + (Duration::from_secs(5) + rate).min(config.upload_timeout);
-        let frame = timeout_at(deadline, body.frame()).await.map_err(|_| PostFailure::TooSlow)?;
-        let Some(frame) = frame else { break };
-        let Ok(frame) = frame else { return Err(PostFailure::Lost) };
-        let Ok(mut data) = frame.into_data() else { continue };
-        if received + data.remaining() > limit {
-            return Err(PostFailure::TooLarge);
-        }
-        let bytes = data.copy_to_bytes(data.remaining());
-        if received == 0 {
-            first = bytes;
-        } else {
-            all.extend_from_slice(&std::mem::take(&mut first));
-            all.extend_from_slice(&bytes);
-        }
-    }
-    Ok(if all.is_empty() { first } else { all.into() })
 }
 
 /// Whether the request names no host where it must, or two. hyper leaves this to us (RFC 9112, section 3.2; RFC 6455,
@@ -590,7 +421,7 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 }
 
 /// Session data is for nobody's cache. Old Internet Explorers took the bodies for pages and looked for attacks in them.
-fn no_store(parts: &Parts, headers: &mut HeaderMap) {
+pub(crate) fn no_store(parts: &Parts, headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("");
     if agent.contains(";MSIE") || agent.contains("Trident/") {
@@ -598,92 +429,15 @@ fn no_store(parts: &Parts, headers: &mut HeaderMap) {
     }
 }
 
-fn status(code: StatusCode) -> Response<Body> {
+pub(crate) fn status(code: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = code;
     response
 }
 
 /// An answer that says nothing, and ends the connection: the rest of the request may still be on its way.
-fn empty(code: StatusCode) -> Response<Body> {
+pub(crate) fn empty(code: StatusCode) -> Response<Body> {
     let mut response = status(code);
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
-}
-
-impl Refused {
-    fn new(error: ConnectionError, cause: Cause) -> Self {
-        Refused {
-            code: Some(error.code()),
-            message: error.message().to_owned(),
-            // 403 on an upgrade as well: a proxy or a log should not take it for a malformed request.
-            status: StatusCode::from_u16(error.status(false)).unwrap_or(StatusCode::BAD_REQUEST),
-            cause,
-        }
-    }
-
-    fn busy(cause: Cause) -> Self {
-        Refused {
-            code: None,
-            message: "Service unavailable".to_owned(),
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            cause,
-        }
-    }
-
-    fn websocket(refusal: Refusal) -> Self {
-        Refused {
-            code: None,
-            message: refusal.text().to_owned(),
-            status: StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST),
-            cause: Cause::WebSocketHandshake,
-        }
-    }
-
-    fn response(&self) -> Response<Body> {
-        let mut response = status(self.status);
-        let headers = response.headers_mut();
-        match self.status {
-            StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER.as_secs()));
-            }
-            StatusCode::UPGRADE_REQUIRED => {
-                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-            }
-            StatusCode::METHOD_NOT_ALLOWED => {
-                headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
-            }
-            _ => {}
-        }
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        // Codes past 5 are nobody's; a refusal without a code of its own goes as a bad request.
-        let error = match self.code {
-            Some(0) => ConnectionError::TransportUnknown,
-            Some(1) => ConnectionError::SessionUnknown,
-            Some(2) => ConnectionError::BadMethod,
-            Some(4) => ConnectionError::Forbidden,
-            Some(5) => ConnectionError::UnsupportedVersion,
-            _ => ConnectionError::from(BadRequest::TransportHandshake),
-        };
-        *response.body_mut() = Body::new(error.to_json(Some(&self.message)));
-        response
-    }
-}
-
-impl From<ConnectionError> for Refused {
-    fn from(error: ConnectionError) -> Self {
-        let cause = match error {
-            ConnectionError::TransportUnknown => Cause::TransportUnknown,
-            ConnectionError::SessionUnknown => Cause::SessionUnknown,
-            ConnectionError::BadMethod => Cause::BadMethod,
-            ConnectionError::BadRequest(BadRequest::InvalidOrigin) => Cause::InvalidOrigin,
-            ConnectionError::BadRequest(BadRequest::TransportMismatch { .. }) => Cause::TransportMismatch,
-            ConnectionError::BadRequest(BadRequest::ProtocolMismatch { .. }) => Cause::ProtocolMismatch,
-            ConnectionError::BadRequest(BadRequest::IdGeneration) => Cause::IdGeneration,
-            ConnectionError::BadRequest(_) => Cause::TransportHandshake,
-            ConnectionError::Forbidden => Cause::NotAllowed,
-            ConnectionError::UnsupportedVersion => Cause::ProtocolUnsupported,
-        };
-        Refused::new(error, cause)
-    }
 }

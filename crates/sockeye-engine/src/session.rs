@@ -52,7 +52,7 @@ impl Session {
 
     /// Queues messages: all or none, next to each other, after everything queued before.
     ///
-    /// Outside of a [`turn`] they are written at once if nothing is waiting and the socket takes them. They count
+    /// Outside of a [`turn`](crate::turn()) they are written at once if nothing is waiting and the socket takes them. They count
     /// against [`Config::max_queue`](crate::Config::max_queue) until they have left.
     pub fn send<'a, I>(&self, batch: I) -> Result<(), SendError>
     where
@@ -134,5 +134,3 @@ impl fmt::Debug for Session {
             .finish_non_exhaustive()
     }
 }
-
-pub use crate::outbox::turn;
