@@ -9,4 +9,5 @@ mod events;
 mod leaving;
 mod recovery;
 mod rooms;
+mod storm;
 mod support;
