@@ -112,7 +112,8 @@ fn clippy() -> Finding {
 
 fn docs() -> Finding {
     let mut command = process::cargo();
-    command.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings");
+    // A program's own documentation is its help text.
+    command.args(["doc", "--workspace", "--lib", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings");
     judge(&mut command, "no warnings")
 }
 

@@ -41,6 +41,12 @@ pub(super) const ALL: &[Suite] = &[
     Suite { name: "wire", about: "hostile bytes on raw sockets", has_reference: true, run: wire },
     Suite { name: "python", about: "PyPI python-socketio's client", has_reference: true, run: python },
     Suite {
+        name: "binary",
+        about: "the sockeye program: flags, refusals, signals",
+        has_reference: false,
+        run: binary,
+    },
+    Suite {
         name: "browser",
         about: "the demo page in headless Chromium, two tabs",
         has_reference: false,
@@ -97,6 +103,10 @@ fn wire(options: &Options) -> Totals {
     node("wire", options)
 }
 
+fn binary(options: &Options) -> Totals {
+    node("binary", options)
+}
+
 fn browser(options: &Options) -> Totals {
     if !process::exists("chromium")
         && let Err(why) = setup::debian("chromium", &["chromium"])
@@ -128,6 +138,12 @@ fn node(folder: &str, options: &Options) -> Totals {
     };
     let mut command = Command::new("node");
     command.args(["--test", "--test-reporter=spec", "--test-concurrency=2"]);
+    // A failed scenario leaves its clients connected; newer runners end all the same.
+    if process::output(Command::new("node").arg("--help"))
+        .is_ok_and(|help| help.contains("--test-force-exit"))
+    {
+        command.arg("--test-force-exit");
+    }
     if let Some(filter) = &options.filter {
         command.arg(format!("--test-name-pattern={filter}"));
     }
