@@ -9,12 +9,19 @@ import { createInterface } from "node:readline";
 /** Whether npm socket.io stands in for our server. Scenarios that ask for more than it does consult this. */
 export const reference = !process.env.FIXTURE;
 
+const program = reference
+  ? [process.execPath, fileURLToPath(new URL("../reference-server/server.mjs", import.meta.url))]
+  : [process.env.FIXTURE];
+const listening = (line) => /^listening (\d+)$/.exec(line)?.[1];
+
 /** Starts a fixture server with `flags`; resolves when it listens. */
 export async function fixture(...flags) {
-  const program = reference
-    ? [process.execPath, fileURLToPath(new URL("../reference-server/server.mjs", import.meta.url))]
-    : [process.env.FIXTURE];
-  return start([...program, ...flags], (line) => /^listening (\d+)$/.exec(line)?.[1]);
+  return start([...program, ...flags], listening);
+}
+
+/** The same, allowed so many open files only. */
+export async function fixtureWithFiles(count, ...flags) {
+  return start(["sh", "-c", `ulimit -n ${count}; exec "$0" "$@"`, ...program, ...flags], listening);
 }
 
 /** Starts a program; `port` finds its port in one of the lines it writes. */
