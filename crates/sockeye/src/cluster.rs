@@ -337,7 +337,7 @@ pub(crate) fn ask_local(
         }
     });
     let broadcast = Broadcast::asking(Arc::clone(&place.name), payload, compress, id);
-    deliver::fan_out(&core.counters, &roll, &broadcast, false, |_| {});
+    deliver::fan_out(&core.counters, &roll, &broadcast, false, |_, _| {});
     AskedSockets {
         id,
         asked: asked.iter().map(|socket| (Arc::clone(&socket.id), Arc::downgrade(socket))).collect(),

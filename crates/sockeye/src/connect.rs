@@ -216,7 +216,9 @@ fn take(wish: &Wish, namespace: &Namespace, eio4: bool) -> Option<Result<Taken, 
 pub(crate) fn welcome(socket: &Socket) {
     let core = &socket.server().0;
     for handler in &socket.0.namespace.place.rules.connect {
-        if !socket.is_connected() {
+        // The one before may have sent the client away. If somebody else has just done that, there is a disconnect to
+        // come, and what has no beginning should have no end.
+        if socket.0.gate.is_taken() {
             return;
         }
         let name = handler.name();

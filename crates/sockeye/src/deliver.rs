@@ -29,7 +29,7 @@ pub(crate) fn broadcast(
         let roll = place.roll(audience);
         tell_outgoing(place, &roll, &payload);
         let broadcast = Broadcast::new(Arc::clone(&place.name), payload, flags.compress);
-        fan_out(&core.counters, &roll, &broadcast, flags.volatile, |_| {});
+        fan_out(&core.counters, &roll, &broadcast, flags.volatile, |_, _| {});
         return;
     };
     if place.has_outgoing() {
@@ -58,12 +58,22 @@ pub(crate) fn broadcast(
         };
         // Asked under the lock: whoever leaves between packet and rooms finds it in the store.
         let roll = place.roll(audience);
-        fan_out(&core.counters, &roll, &broadcast, flags.volatile, |member| {
+        fan_out(&core.counters, &roll, &broadcast, flags.volatile, |member, taken| {
             if let Some(number) = number {
-                lock(&member.given).note(number);
+                note(member, number, taken);
             }
         });
     });
+}
+
+/// Remembers what a socket was given of the log. Under the log's lock.
+fn note(member: &Member, number: u64, taken: bool) {
+    let mut given = lock(&member.given);
+    if taken {
+        given.note(number);
+    } else {
+        given.note_refused(number);
+    }
 }
 
 /// An event whose last argument the official client would take for an offset gets the one that is true now.
@@ -71,15 +81,14 @@ fn marked(payload: Payload, now: impl FnOnce() -> String) -> Payload {
     if payload.text().ends_with("\"]") { payload.with_offset(&now()) } else { payload }
 }
 
-/// Puts one packet in the outbox of everybody on the roll; says how many took it.
+/// Puts one packet in the outbox of everybody on the roll, and tells `sent` of each whether it got in.
 pub(crate) fn fan_out(
     counters: &Counters,
     roll: &Roll<Member>,
     broadcast: &Broadcast,
     volatile: bool,
-    mut sent: impl FnMut(&Arc<Member>),
-) -> usize {
-    let mut taken = 0;
+    mut sent: impl FnMut(&Arc<Member>, bool),
+) {
     turn(|| {
         roll.for_each(|member| {
             let packet = match broadcast.encoded(&member.dialect) {
@@ -89,13 +98,9 @@ pub(crate) fn fan_out(
                     return tracing::error!(%error, "a broadcast cannot be said in a custom dialect");
                 }
             };
-            if put(counters, member, packet, volatile) {
-                taken += 1;
-                sent(member);
-            }
+            sent(member, put(counters, member, packet, volatile));
         });
     });
-    taken
 }
 
 fn put(counters: &Counters, member: &Member, packet: &Encoded, volatile: bool) -> bool {
@@ -156,9 +161,7 @@ pub(crate) fn direct(
             return sent;
         }
         let number = store.store(recovery.now(), &place.name, own(socket), Arc::clone(&broadcast), bytes);
-        if sent.is_ok() {
-            lock(&member.given).note(number);
-        }
+        note(member, number, sent.is_ok());
         Ok(())
     })
 }

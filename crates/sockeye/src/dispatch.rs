@@ -7,6 +7,7 @@ use sockeye_proto::socket::Arguments;
 
 use crate::ack::AckSender;
 use crate::extract::Mismatch;
+use crate::gate;
 use crate::handler::{Call, Outcome, Running, Started};
 use crate::layer::Incoming;
 use crate::listeners::Registered;
@@ -15,8 +16,12 @@ use crate::run::{self, Part, Together};
 use crate::socket::Socket;
 use crate::stats::count;
 
-/// Starts everybody who listens to an event.
+/// Starts everybody who listens to an event, unless the socket has been sent away.
 pub(crate) fn event(socket: &Socket, id: Option<u64>, name: &str, args: &Arguments<'_>) {
+    gate::start(socket, || listeners(socket, id, name, args));
+}
+
+fn listeners(socket: &Socket, id: Option<u64>, name: &str, args: &Arguments<'_>) {
     let core = &socket.server().0;
     let rules = &socket.0.namespace.place.rules;
     count(&core.counters.events);
@@ -41,11 +46,11 @@ pub(crate) fn event(socket: &Socket, id: Option<u64>, name: &str, args: &Argumen
     let mut ack = ack;
     let mut heard = false;
     for listener in named.iter().chain(&own) {
-        heard = true;
         // The one before may have sent the client away.
-        if !socket.is_connected() {
+        if heard && !socket.is_connected() {
             return;
         }
+        heard = true;
         ack = one(socket, name, args, ack, listener);
     }
     if !heard {

@@ -44,6 +44,7 @@ mod dynamic;
 mod emit;
 mod event;
 pub mod extract;
+mod gate;
 pub mod handler;
 mod id;
 pub mod layer;

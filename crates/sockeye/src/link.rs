@@ -23,6 +23,8 @@ use tokio::time::Instant;
 
 use crate::connect::{self, Newcomer, Taken, Verdict, Wish};
 use crate::dispatch;
+use crate::gate;
+use crate::recovery::Given;
 use crate::run;
 use crate::server::Core;
 use crate::socket::{Member, Socket};
@@ -274,9 +276,7 @@ impl Desk {
     fn deliver(&mut self, at: usize, socket: &Socket, body: Body<'_>) -> Flow {
         match body {
             Body::Event { id, name, args } => {
-                if socket.is_connected() {
-                    dispatch::event(socket, id, &name, &args);
-                }
+                dispatch::event(socket, id, &name, &args);
             }
             Body::Ack { id, args } => {
                 if !socket.0.acknowledged(id, args.into_payload()) {
@@ -355,7 +355,6 @@ impl Desk {
         self.seats.push(Seat::Joined(socket.clone()));
         self.session.settle();
         self.join_by = None;
-        connect::welcome(&socket);
         for packet in waiting {
             match self.deliver(at, &socket, packet.body) {
                 Flow::Continue => {}
@@ -421,7 +420,20 @@ impl Desk {
         if let (Some(recovery), Some(own)) = (&self.core.recovery, &socket.0.recovery) {
             lock(&recovery.live).insert(Arc::clone(&own.pid), Arc::downgrade(&socket.0));
         }
-        if !socket.enter(&member) {
+        let mut entered = false;
+        // One start, from the first moment somebody else can send it away: so nobody hears of its end first.
+        gate::start(&socket, || {
+            entered = socket.enter(&member);
+            if entered {
+                count(&counters.connected);
+                if back {
+                    count(&counters.recovered);
+                }
+                tracing::debug!(namespace = %place.name, socket = socket.id(), recovered = back, "connected");
+                connect::welcome(&socket);
+            }
+        });
+        if !entered {
             // It was sent away in the very moment it came in.
             counters.sockets.fetch_sub(1, Ordering::Relaxed);
             if let (Some(recovery), Some(own)) = (&self.core.recovery, &socket.0.recovery) {
@@ -433,11 +445,6 @@ impl Desk {
             }
             return None;
         }
-        count(&counters.connected);
-        if back {
-            count(&counters.recovered);
-        }
-        tracing::debug!(namespace = %place.name, socket = socket.id(), recovered = back, "connected");
         Some(socket)
     }
 
@@ -456,7 +463,7 @@ impl Desk {
             let Some(lost) = taken.lost() else { return false };
             let Ok(missed) = store.missed(lost, socket.id()) else { return false };
             let mut given = lock(&member.given);
-            *given = lost.given;
+            *given = Given { refused: 0, ..lost.given };
             for (number, packet) in missed {
                 let Ok(packet) = packet.encoded(&member.dialect) else { return false };
                 if self.session.send(packet.messages()).is_err() {

@@ -10,7 +10,7 @@
 //! The official client takes the offset from the last string argument of *any* event, so every event the server sends
 //! without an ack carries one, stored or not; and it has none before its first event. Both cases are decided by what
 //! the node itself remembers for each socket: the number of the first and of the last packet it put in that socket's
-//! outbox. So a client that was never sent anything is recovered from the moment its connection was lost, and a
+//! outbox, and of the first that did not get in any more. So a client that was never sent anything is recovered from the moment its connection was lost, and a
 //! quiet client whose last packet has long left the log is recovered as well.
 //!
 //! # What it must never do
@@ -70,6 +70,8 @@ pub(crate) struct Given {
     pub(crate) first: u64,
     /// The last.
     pub(crate) last: u64,
+    /// The first that was for it and did not get in, because the connection was lost and nobody knew yet; 0 for none.
+    pub(crate) refused: u64,
 }
 
 impl Given {
@@ -78,6 +80,12 @@ impl Given {
             self.first = number;
         }
         self.last = number;
+    }
+
+    pub(crate) fn note_refused(&mut self, number: u64) {
+        if self.refused == 0 {
+            self.refused = number;
+        }
     }
 }
 
@@ -274,8 +282,13 @@ impl<S, P: Clone> Store<S, P> {
         if claimed > lost.at {
             return Err(RecoveryFailure::BadOffset);
         }
-        // With nothing given after what the client has, all that can be missing came after the loss.
-        lost.from = if claimed >= lost.given.last { lost.at } else { claimed };
+        // With nothing given after what the client has, all that can be missing was refused or came after the loss.
+        let last = lost.given.last.max(1);
+        lost.from = match lost.given.refused {
+            _ if claimed < lost.given.last => claimed,
+            0 => lost.at,
+            refused => refused.max(last) - 1,
+        };
         if lost.from + 1 < self.oldest() { Err(RecoveryFailure::Evicted) } else { Ok((pid, lost)) }
     }
 
@@ -395,6 +408,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_sent_to_a_connection_nobody_knew_was_lost() {
+        let mut store = store(1 << 20);
+        let ns = name("/");
+        let mut given = Given::default();
+        given.note(store.store(secs(0), &ns, all(), 1, 1));
+        let offset = store.now();
+        store.store(secs(0), &ns, to("other"), 2, 1);
+        given.note_refused(store.store(secs(0), &ns, all(), 3, 1));
+        given.note_refused(store.store(secs(0), &ns, all(), 4, 1));
+        lose(&mut store, secs(1), "p", given, &[]);
+        assert_eq!(back(&mut store, secs(2), "p", Some(&offset)), Ok(vec![3, 4]));
+        let mut given = Given::default();
+        given.note_refused(store.store(secs(3), &ns, all(), 5, 1));
+        lose(&mut store, secs(3), "p", given, &[]);
+        assert_eq!(back(&mut store, secs(4), "p", None), Ok(vec![5]));
+    }
+
+    #[test]
     fn a_quiet_client_whose_last_packet_has_left_the_log() {
         let mut store = store(1 << 20);
         let ns = name("/");
@@ -463,7 +494,7 @@ mod tests {
         // RECOVER of guarantees.md: all of what was for it after the offset, or a refusal.
         #[test]
         fn all_or_nothing(sent in proptest::collection::vec((0..3_u8, any::<bool>()), 1..60),
-                          cut in 0..60_usize, heard in 0..60_usize, limit in 1..40_usize) {
+                          cut in 0..60_usize, heard in 0..60_usize, limit in 1..40_usize, dead in 0..10_usize) {
             let mut store = store(limit * (1 + OVERHEAD + 1));
             let ns = name("/");
             let mine = |kind: u8| kind != 2;
@@ -473,7 +504,10 @@ mod tests {
             for (n, (kind, _)) in sent.iter().take(cut).enumerate() {
                 let audience = match kind { 0 => all(), 1 => to("r"), _ => to("x") };
                 let number = store.store(secs(1), &ns, audience, n as u32, 1);
-                if mine(*kind) {
+                if mine(*kind) && n + dead >= cut {
+                    // The connection is lost already, and nobody knows.
+                    given.note_refused(number);
+                } else if mine(*kind) {
                     given.note(number);
                     offsets.push((n + 1, Some(store.offset(number))));
                 }

@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Waker};
 
 use sockeye_engine::Reason;
 
+use crate::gate;
 use crate::handler::{Outcome, Running};
 use crate::server::Core;
 use crate::socket::Socket;
@@ -121,13 +122,22 @@ pub(crate) fn start_serial(socket: &Socket, name: &'static str, running: Running
             socket.0.work.begun();
             let on = socket.clone();
             spawn(&socket.server().0, async move {
-                let (mut name, mut running) = (name, running);
+                let (mut name, mut running) = (name, Some(running));
                 loop {
-                    finish(&on, name, running).await;
+                    if let Some(running) = running.take() {
+                        finish(&on, name, running).await;
+                    }
                     on.0.work.ended(&on);
                     let next = lock(&on.0.serial).next();
-                    let Some(next) = next else { break };
-                    (name, running) = next;
+                    let Some((called, mut next)) = next else { break };
+                    name = called;
+                    // Its start, as the order of last things understands it. If the socket has been sent away
+                    // meanwhile, it is dropped instead.
+                    gate::start(&on, || match poll_once(&mut next) {
+                        Ok(Poll::Pending) => running = Some(next),
+                        Ok(Poll::Ready(_)) => {}
+                        Err(panic) => panicked(&on, called, &*panic),
+                    });
                 }
             });
             return;

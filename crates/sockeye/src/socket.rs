@@ -22,6 +22,7 @@ use crate::data::Data;
 use crate::deliver;
 use crate::emit::{EmitError, Flags};
 use crate::event::{Event, Travelling};
+use crate::gate::Gate;
 use crate::handler::{DisconnectCall, DisconnectHandler, Disconnector, Handler, Listener};
 use crate::listeners::{ListenerId, Listeners, Outgoing, Registered};
 use crate::namespace::{Namespace, Tenancy};
@@ -58,6 +59,7 @@ pub(crate) struct Inner {
     /// What `has` says is there is in `extra`: spares events and emits a lock that finds nothing.
     has: AtomicU8,
     extra: Mutex<Extra>,
+    pub(crate) gate: Gate,
     pub(crate) work: Work,
     pub(crate) serial: Mutex<Serial>,
     data: Mutex<Data>,
@@ -91,7 +93,7 @@ enum Phase {
     Connected {
         member: Arc<Member>,
         tenancy: Tenancy,
-        leaving: bool,
+        leaving: Option<Reason>,
     },
     Gone(Option<Reason>),
 }
@@ -138,6 +140,7 @@ impl Socket {
             phase: Mutex::new(Phase::Connecting { early: Vec::new(), bytes: 0, rooms, tenancy }),
             has: AtomicU8::new(0),
             extra: Mutex::default(),
+            gate: Gate::default(),
             work: Work::default(),
             serial: Mutex::default(),
             data: Mutex::new(data),
@@ -180,7 +183,12 @@ impl Socket {
 
     /// Whether the socket is in its namespace: from before `on_connect` until after `on_disconnecting`.
     pub fn is_connected(&self) -> bool {
-        matches!(&*lock(&self.0.phase), Phase::Connected { .. })
+        match &*lock(&self.0.phase) {
+            // Sent away while another thread was starting a handler: gone for everybody who asks meanwhile.
+            Phase::Connected { leaving: Some(_), .. } => self.0.gate.is_taken(),
+            Phase::Connected { leaving: None, .. } => true,
+            _ => false,
+        }
     }
 
     /// Why the socket left, once it has.
@@ -641,6 +649,9 @@ impl Socket {
 impl Socket {
     /// Takes the socket out of its namespace: the client is told and does not come back by itself. Its session and
     /// its other namespaces go on. Reason: `server namespace disconnect`. False if it had left already.
+    ///
+    /// All of it has happened when this returns, but for one case: while another thread is just starting a handler of
+    /// this socket, rooms and disconnect handlers wait until that handler has first waited or ended.
     pub fn disconnect(&self) -> bool {
         self.depart(Reason::ServerNamespaceDisconnect, true)
     }
@@ -667,9 +678,9 @@ impl Socket {
         let member = {
             let mut phase = lock(&self.0.phase);
             match &mut *phase {
-                Phase::Connected { leaving: true, .. } | Phase::Gone(_) => return false,
+                Phase::Connected { leaving: Some(_), .. } | Phase::Gone(_) => return false,
                 Phase::Connected { leaving, member, .. } => {
-                    *leaving = true;
+                    *leaving = Some(reason);
                     Arc::clone(member)
                 }
                 Phase::Connecting { .. } => {
@@ -682,12 +693,28 @@ impl Socket {
                 }
             }
         };
-        let place = &self.0.namespace.place;
-        let core = &self.0.namespace.server.0;
-        if tell && let Ok(packet) = disconnected(&place.name, &member.dialect) {
+        if tell && let Ok(packet) = disconnected(&self.0.namespace.place.name, &member.dialect) {
             // A client that cannot take even this finds out when its session ends.
             let _ = member.session.send(packet.messages());
         }
+        if self.0.gate.leave(self) {
+            self.carry_out_departure();
+        }
+        if tell {
+            // The session may have stopped reading because of this socket.
+            member.session.poke();
+        }
+        true
+    }
+
+    /// The rest of [`depart`](Self::depart), by whoever the gate says.
+    pub(crate) fn carry_out_departure(&self) {
+        let (member, reason) = match &*lock(&self.0.phase) {
+            Phase::Connected { member, leaving: Some(reason), .. } => (Arc::clone(member), reason.clone()),
+            _ => return,
+        };
+        let place = &self.0.namespace.place;
+        let core = &self.0.namespace.server.0;
 
         // Rooms are still there and the socket still counts as connected.
         let own = match &mut lock(&self.0.extra).listeners {
@@ -713,12 +740,7 @@ impl Socket {
         }
         core.counters.sockets.fetch_sub(1, Ordering::Relaxed);
         tracing::debug!(namespace = %place.name, socket = %self.0.id, reason = reason.as_str(), "disconnected");
-        if tell {
-            // The session may have stopped reading because of this socket.
-            member.session.poke();
-        }
         drop(tenancy);
-        true
     }
 
     /// Lets go of everything that a handle kept by the application must not hold on to.
@@ -764,7 +786,7 @@ impl Socket {
                 let mut phase = lock(&self.0.phase);
                 match std::mem::replace(&mut *phase, Phase::Gone(None)) {
                     Phase::Connecting { early, rooms, tenancy, .. } if early.is_empty() => {
-                        *phase = Phase::Connected { member: Arc::clone(member), tenancy, leaving: false };
+                        *phase = Phase::Connected { member: Arc::clone(member), tenancy, leaving: None };
                         drop(phase);
                         if !rooms.is_empty() {
                             self.0.namespace.place.join(&self.0.id, &rooms);
