@@ -1,7 +1,7 @@
 //! [`Adapter`]: what joins the servers of a cluster.
 //!
 //! A small door to a deep room. The hall delivers to its own sockets, keeps the tables of requests and counts answers
-//! ([`cluster`](crate::cluster) inside); an adapter carries [`Request`]s to the other nodes and [`Response`]s
+//! (`cluster.rs`); an adapter carries [`Request`]s to the other nodes and [`Response`]s
 //! back, and brings in what arrives through the [`LocalNode`] it was started with. It never sees a socket, and nothing
 //! of it runs per recipient of a broadcast.
 
