@@ -1,4 +1,4 @@
-//! The server of README.md: everybody hears what somebody says.
+//! A server without a framework: everybody hears what somebody says.
 //!
 //! `cargo run -p example-quickstart`, then in a browser's console with socket.io-client 4:
 //! `io("http://localhost:3000").emit("say", "hello", (length) => console.log(length))`.

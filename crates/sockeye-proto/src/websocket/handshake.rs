@@ -5,7 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sha1::{Digest, Sha1};
+use sha1_smol::Sha1;
 
 use super::deflate;
 
@@ -145,9 +145,10 @@ impl Refusal {
 
 /// The value of `Sec-WebSocket-Accept` for a client's key.
 pub fn accept_key(key: &str) -> String {
-    let digest =
-        Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
-    STANDARD.encode(digest)
+    let mut sha1 = Sha1::new();
+    sha1.update(key.as_bytes());
+    sha1.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    STANDARD.encode(sha1.digest().bytes())
 }
 
 /// A client's `Sec-WebSocket-Key` from 16 fresh random bytes.
