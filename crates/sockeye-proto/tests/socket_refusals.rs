@@ -100,6 +100,14 @@ fn f8_event_names() {
 fn f9_nesting() {
     let nested = |levels: usize| format!("2[\"x\",{}{}]", "[".repeat(levels), "]".repeat(levels));
     accepted(&nested(127));
+    // What is accepted can be read, one argument or all of them.
+    let packet = decoder().text(&nested(127)).map(|packet| packet.unwrap().into_owned()).unwrap();
+    let Body::Event { args, .. } = packet.body else { panic!() };
+    assert!(args.arg::<serde_json::Value>().is_ok());
+    assert!(args.args::<(serde_json::Value, Option<u8>)>().is_ok());
+    assert!(args.args::<Vec<serde_json::Value>>().is_ok());
+    let error = args.args::<(serde_json::Value, u8)>().unwrap_err();
+    assert_eq!((error.argument, error.expected), (1, "u8"));
     assert_eq!(refused(&nested(128)), Violation::Depth);
     assert_eq!(refused(&nested(100_000)), Violation::Depth);
     assert_eq!(refused(&format!("2[\"x\",{}", "{\"a\":".repeat(100_000))), Violation::Depth);

@@ -12,7 +12,8 @@ pub struct Limits {
     /// Bytes of all attachments of one packet together. Default 10 000 000; see [`Limits::for_messages_of`].
     pub attachment_bytes: usize,
     /// Arrays and objects inside each other, the array of arguments included. Default 128. Typed reading has a
-    /// fixed limit of its own at 127 levels, beyond which it reports an error to the handler that asked.
+    /// fixed limit of its own at 127 levels inside one argument, just as many as that; beyond it, it reports an error
+    /// to the handler that asked.
     pub depth: usize,
     /// Bytes of an event name. Default 512. The reference has no such limit; names are written by programmers.
     pub event_name: usize,

@@ -12,6 +12,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 use serde_json::Error;
+use serde_json::value::RawValue;
 
 use super::resolve::Resolve;
 use super::write::ARGS;
@@ -27,7 +28,7 @@ pub(super) fn args<T: DeserializeOwned>(arguments: &Arguments<'_>) -> Result<T, 
 
 fn read<T>(
     arguments: &Arguments<'_>,
-    with: impl FnOnce(&Reading<'_>) -> Result<T, Error>,
+    with: impl Fn(&Reading<'_>) -> Result<T, Error>,
 ) -> Result<T, ReadError> {
     let repaired;
     let text = if arguments.has_surrogates() {
@@ -45,8 +46,15 @@ fn read<T>(
         expected: Cell::new(std::any::type_name::<T>()),
         origin: Cell::new(arguments.start()),
         missing: Cell::new(false),
+        apart: Cell::new(false),
     };
-    with(&reading).map_err(|error| reading.explain(&error))
+    let mut result = with(&reading);
+    // The array around the arguments is a level of nesting, too: one more than `serde_json` may be able to follow.
+    if matches!(&result, Err(error) if error.to_string().starts_with("recursion limit exceeded")) {
+        reading.apart.set(true);
+        result = with(&reading);
+    }
+    result.map_err(|error| reading.explain(&error))
 }
 
 /// What is read, and, for the case of an error, where we are in it.
@@ -60,6 +68,8 @@ struct Reading<'de> {
     /// Where in `text` the deserializer began that reports lines and columns.
     origin: Cell<usize>,
     missing: Cell<bool>,
+    /// All arguments are read one by one, each by a deserializer of its own.
+    apart: Cell<bool>,
 }
 
 impl<'de> Reading<'de> {
@@ -153,11 +163,29 @@ impl<'de> All<'_, 'de> {
     /// With a known `len`, missing arguments are read as null.
     fn sequence<V: Visitor<'de>>(self, len: Option<usize>, visitor: V) -> Result<V::Value, Error> {
         self.0.origin.set(0);
-        serde_json::Deserializer::from_str(self.0.text).deserialize_seq(Sequence {
-            reading: self.0,
-            len,
-            visitor,
-        })
+        let sequence = Sequence { reading: self.0, len, visitor };
+        if self.0.apart.get() {
+            let elements: Vec<&'de RawValue> = serde_json::from_str(self.0.text)?;
+            return sequence.visit_seq(Apart { elements: elements.into_iter(), reading: self.0 });
+        }
+        serde_json::Deserializer::from_str(self.0.text).deserialize_seq(sequence)
+    }
+}
+
+/// The elements of the array, which were found without looking into them.
+struct Apart<'r, 'de> {
+    elements: std::vec::IntoIter<&'de RawValue>,
+    reading: &'r Reading<'de>,
+}
+
+impl<'de> SeqAccess<'de> for Apart<'_, 'de> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        let Some(element) = self.elements.next().map(RawValue::get) else { return Ok(None) };
+        let origin = element.as_ptr().addr().saturating_sub(self.reading.text.as_ptr().addr());
+        self.reading.origin.set(origin);
+        seed.deserialize(&mut serde_json::Deserializer::from_str(element)).map(Some)
     }
 }
 
