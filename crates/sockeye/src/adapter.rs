@@ -4,6 +4,10 @@
 //! (`cluster.rs`); an adapter carries [`Request`]s to the other nodes and [`Response`]s
 //! back, and brings in what arrives through the [`LocalNode`] it was started with. It never sees a socket, and nothing
 //! of it runs per recipient of a broadcast.
+//!
+//! Connection state recovery is each node's own: a client is recovered by the node it comes back to if that is the one
+//! it left. An adapter whose bus numbers and keeps packets can do better; it will be asked through methods with
+//! defaults, so that adapters written against this trait stay valid.
 
 use std::fmt;
 use std::future::{Future, ready};
@@ -53,24 +57,6 @@ pub trait Adapter: Send + Sync + 'static {
 
     /// How many nodes have this namespace, this one included.
     fn server_count<'a>(&'a self, namespace: &'a str) -> AdapterFuture<'a, usize>;
-
-    /// Keeps a session where all nodes find it, for connection state recovery. The default keeps nothing: then a client
-    /// is recovered only by the node that it left.
-    fn persist<'a>(&'a self, session: StoredSession) -> AdapterFuture<'a, ()> {
-        let _ = session;
-        Box::pin(ready(Ok(())))
-    }
-
-    /// Takes a session out again, once, with what it missed.
-    fn restore<'a>(
-        &'a self,
-        namespace: &'a str,
-        pid: &'a str,
-        offset: Option<&'a str>,
-    ) -> AdapterFuture<'a, Option<RestoredSession>> {
-        let _ = (namespace, pid, offset);
-        Box::pin(ready(Ok(None)))
-    }
 
     /// The server goes down: leave the cluster, let go of connections and tasks.
     fn close(&self) -> AdapterFuture<'_, ()> {
@@ -222,33 +208,6 @@ impl SocketDescription {
             issued: 0,
         }
     }
-}
-
-/// A session for [`Adapter::persist`].
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct StoredSession {
-    /// The namespace.
-    pub namespace: Arc<str>,
-    /// The client's secret.
-    pub pid: Arc<str>,
-    /// The socket's id.
-    pub id: Arc<str>,
-    /// Its rooms, without its own.
-    pub rooms: Vec<Arc<str>>,
-    /// What the application set with [`Socket::set_info`](crate::Socket::set_info), as JSON text.
-    pub info: Option<Arc<str>>,
-    /// How long it may be restored.
-    pub window: Duration,
-}
-
-/// What [`Adapter::restore`] found.
-#[derive(Debug, Clone)]
-pub struct RestoredSession {
-    /// The session.
-    pub session: StoredSession,
-    /// The events it missed, in order, each with its offset as last argument.
-    pub missed: Vec<Payload>,
 }
 
 /// Why the cluster did not do what it was asked to.
