@@ -1,170 +1,8 @@
 /*! Sockeye browser client | MIT OR Apache-2.0 */
-"use strict";
 (() => {
   // src/root.ts
   var root = typeof self == "object" ? self : globalThis;
-
-  // src/address.ts
-  function address(uri, path = "", page = root.location) {
-    const here = page && page.host ? page : void 0;
-    const scheme = here ? here.protocol + "//" : "https://";
-    let text = uri == null ? scheme + (here ? here.host : "localhost") : String(uri);
-    if (text.length > 8e3) throw new Error("URI too long");
-    if (text.slice(0, 2) == "//") text = scheme + text.slice(2);
-    else if (text[0] == "/") text = scheme + (here ? here.host : "localhost") + text;
-    else if (!/^(https?|wss?):\/\//i.test(text)) text = scheme + text;
-    const parts = /^(\w+):\/\/(?:[^/?#]*@)?(?:\[([^\]]*)\]|([^/?#:]*))(?::(\d+))?([^?#]*)(?:\?([^#]*))?/.exec(text);
-    if (!parts) throw new Error("not an address: " + text);
-    const protocol2 = parts[1].toLowerCase();
-    const host = parts[2] || parts[3] || "localhost";
-    const port = parts[4] || (isSecure(protocol2) ? "443" : "80");
-    const href = protocol2 + "://" + bracketed(host) + ":" + port;
-    return { protocol: protocol2, host, port, path: parts[5] || "/", query: parts[6] || "", id: href + path, href };
-  }
-  function isSecure(protocol2) {
-    return protocol2 == "https" || protocol2 == "wss";
-  }
-  function bracketed(host) {
-    return host.includes(":") && host[0] != "[" ? "[" + host + "]" : host;
-  }
-  function encodeQuery(query) {
-    return Object.keys(query).map((key) => encodeURIComponent(key) + "=" + encodeURIComponent(String(query[key]))).join("&");
-  }
-  function decodeQuery(text) {
-    const query = /* @__PURE__ */ Object.create(null);
-    for (const pair of text.replace(/^\?/, "").split("&")) {
-      const [key, value] = pair.split("=");
-      if (key) query[decode(key)] = decode(value || "");
-    }
-    return query;
-  }
-  function decode(text) {
-    try {
-      return decodeURIComponent(text);
-    } catch (e) {
-      return text;
-    }
-  }
-
-  // src/backoff.ts
-  var Backoff = class {
-    constructor(options = {}) {
-      /** Attempts since the last success. */
-      this.attempts = 0;
-      // Doublings of the delay. Not the same as `attempts`: a server that accepts and drops at once would
-      // otherwise be asked again at the shortest delay for ever.
-      this._level = 0;
-      this.min = options.min || 100;
-      this.max = options.max || 1e4;
-      this.jitter = options.jitter > 0 && options.jitter <= 1 ? options.jitter : 0;
-    }
-    /**
-     * The delay before the next attempt: evenly spread over plan ± jitter, where the plan doubles each
-     * time up to `max`. At the ceiling the upper half is cut off but the spread stays, so that a crowd
-     * of clients does not come back in step.
-     */
-    duration(random = Math.random) {
-      const plan = Math.min(this.max, this.min * 2 ** this._level);
-      if (plan < this.max) this._level++;
-      this.attempts++;
-      const low = plan * (1 - this.jitter);
-      const high = Math.min(this.max, plan * (1 + this.jitter));
-      return Math.trunc(low + random() * (high - low));
-    }
-    /** Counts attempts from the start again. */
-    reset() {
-      this.attempts = 0;
-    }
-    /** The connection held long enough to be trusted: the next delay is the shortest again. */
-    settle() {
-      this._level = 0;
-    }
-    setMin(min) {
-      this.min = min;
-    }
-    setMax(max) {
-      this.max = max;
-    }
-    setJitter(jitter) {
-      this.jitter = jitter;
-    }
-  };
-
-  // src/emitter.ts
-  var Emitter = class {
-    constructor() {
-      this._listenersOf = /* @__PURE__ */ new Map();
-    }
-    /** Calls `listener` at every `event`; adding it twice calls it twice. */
-    on(event, listener) {
-      const list = this._listenersOf.get(event);
-      if (list) list.push(listener);
-      else this._listenersOf.set(event, [listener]);
-      return this;
-    }
-    /** Calls `listener` at the next `event` only. */
-    once(event, listener) {
-      const wrapper = (...args) => {
-        this.off(event, wrapper);
-        listener.apply(this, args);
-      };
-      wrapper.inner = listener;
-      return this.on(event, wrapper);
-    }
-    /** Removes one listener of `event`, all of them, or those of all events. */
-    off(event, listener) {
-      if (!event) this._listenersOf.clear();
-      else if (!listener) this._listenersOf.delete(event);
-      else {
-        const list = this._listenersOf.get(event) || [];
-        const at = list.findIndex((each) => each === listener || each.inner === listener);
-        if (at >= 0) list.splice(at, 1);
-        if (!list.length) this._listenersOf.delete(event);
-      }
-      return this;
-    }
-    /** Calls the listeners of `event`. (A `Socket` overrides this: there it sends to the server.) */
-    emit(event, ...args) {
-      return this._emit(event, args);
-    }
-    /** Calls the listeners of one of the library's own events. */
-    emitReserved(event, ...args) {
-      return this._emit(event, args);
-    }
-    /** The listeners of `event`, as they were given. */
-    listeners(event) {
-      return (this._listenersOf.get(event) || []).map((each) => each.inner || each);
-    }
-    /** Whether anybody listens to `event`. */
-    hasListeners(event) {
-      return this._listenersOf.has(event);
-    }
-    _emit(event, args) {
-      for (const each of (this._listenersOf.get(event) || []).slice()) each.apply(this, args);
-      return this;
-    }
-  };
-  var proto = Emitter.prototype;
-  proto.addEventListener = proto.on;
-  proto.removeEventListener = proto.removeListener = proto.removeAllListeners = proto.off;
-  function listen(to, event, listener) {
-    to.on(event, listener);
-    return () => void to.off(event, listener);
-  }
-
-  // src/timer.ts
-  var CEILING = 2147483647;
-  var nativeSet = setTimeout;
-  var nativeClear = clearTimeout;
-  function after(ms, options, then) {
-    const native = options.useNativeTimers;
-    const timer = (native ? nativeSet : setTimeout)(then, Math.min(ms, CEILING));
-    if (options.autoUnref && timer.unref) timer.unref();
-    return () => (native ? nativeClear : clearTimeout)(timer);
-  }
-  function soon(then) {
-    Promise.resolve().then(then);
-  }
+  var onNode = typeof root.process == "object" && !!(root.process.versions && root.process.versions.node);
 
   // src/engine/packet.ts
   var TYPES = ["open", "close", "ping", "pong", "message", "upgrade", "noop"];
@@ -241,15 +79,124 @@
     return bytes.buffer;
   }
 
-  // src/engine/transport.ts
+  // src/address.ts
+  function address(uri, path = "", page = root.location) {
+    const here = page && page.host ? page : void 0;
+    const scheme = here ? here.protocol + "//" : "https://";
+    let text = uri == null ? scheme + (here ? here.host : "localhost") : String(uri);
+    if (text.length > 8e3) throw new Error("URI too long");
+    if (text.slice(0, 2) == "//") text = scheme + text.slice(2);
+    else if (text[0] == "/") text = scheme + (here ? here.host : "localhost") + text;
+    else if (!/^(https?|wss?):\/\//i.test(text)) text = scheme + text;
+    const parts = /^(\w+):\/\/(?:[^/?#]*@)?(?:\[([^\]]*)\]|([^/?#:]*))(?::(\d+))?([^?#]*)(?:\?([^#]*))?/.exec(text);
+    if (!parts) throw new Error("not an address: " + text);
+    const protocol2 = parts[1].toLowerCase();
+    const host = parts[2] || parts[3] || "localhost";
+    const port = parts[4] || (isSecure(protocol2) ? "443" : "80");
+    const href = protocol2 + "://" + bracketed(host) + ":" + port;
+    return { protocol: protocol2, host, port, path: parts[5] || "/", query: parts[6] || "", id: href + path, href };
+  }
+  function isSecure(protocol2) {
+    return protocol2 == "https" || protocol2 == "wss";
+  }
+  function bracketed(host) {
+    return host.includes(":") && host[0] != "[" ? "[" + host + "]" : host;
+  }
+  function encodeQuery(query) {
+    return Object.keys(query).map((key) => encodeURIComponent(key) + "=" + encodeURIComponent(String(query[key]))).join("&");
+  }
+  function decodeQuery(text) {
+    const query = /* @__PURE__ */ Object.create(null);
+    for (const pair of text.replace(/^\?/, "").split("&")) {
+      const [key, value] = pair.split("=");
+      if (key) query[decode(key)] = decode(value || "");
+    }
+    return query;
+  }
+  function decode(text) {
+    try {
+      return decodeURIComponent(text);
+    } catch (e) {
+      return text;
+    }
+  }
+
+  // src/emitter.ts
+  var Emitter = class {
+    constructor() {
+      this._listenersOf = /* @__PURE__ */ new Map();
+    }
+    /** Calls `listener` at every `event`; adding it twice calls it twice. */
+    on(event, listener) {
+      const list = this._listenersOf.get(event);
+      if (list) list.push(listener);
+      else this._listenersOf.set(event, [listener]);
+      return this;
+    }
+    /** Calls `listener` at the next `event` only. */
+    once(event, listener) {
+      const wrapper = (...args) => {
+        this.off(event, wrapper);
+        listener.apply(this, args);
+      };
+      wrapper.inner = listener;
+      return this.on(event, wrapper);
+    }
+    /** Removes one listener of `event`, all of them, or those of all events. */
+    off(event, listener) {
+      if (!event) this._listenersOf.clear();
+      else if (!listener) this._listenersOf.delete(event);
+      else {
+        const list = this._listenersOf.get(event) || [];
+        const at = list.findIndex((each) => each === listener || each.inner === listener);
+        if (at >= 0) list.splice(at, 1);
+        if (!list.length) this._listenersOf.delete(event);
+      }
+      return this;
+    }
+    /** Calls the listeners of `event`. (A `Socket` overrides this: there it sends to the server.) */
+    emit(event, ...args) {
+      return this._emit(event, args);
+    }
+    /** Calls the listeners of one of the library's own events. */
+    emitReserved(event, ...args) {
+      return this._emit(event, args);
+    }
+    /** The listeners of `event`, as they were given. */
+    listeners(event) {
+      return (this._listenersOf.get(event) || []).map((each) => each.inner || each);
+    }
+    /** Whether anybody listens to `event`. */
+    hasListeners(event) {
+      return this._listenersOf.has(event);
+    }
+    _emit(event, args) {
+      for (const each of (this._listenersOf.get(event) || []).slice()) each.apply(this, args);
+      return this;
+    }
+  };
+  var proto = Emitter.prototype;
+  proto.addEventListener = proto.on;
+  proto.removeEventListener = proto.removeListener = proto.removeAllListeners = proto.off;
+  function listen(to, event, listener) {
+    to.on(event, listener);
+    return () => void to.off(event, listener);
+  }
+
+  // src/engine/error.ts
   var TransportError = class extends Error {
-    constructor(message, description, context) {
+    constructor(message, description, context, hint2) {
       super(message);
       this.description = description;
       this.context = context;
+      this.hint = hint2;
       this.type = "TransportError";
+      if (description instanceof Error) this.cause = description;
     }
   };
+
+  // src/engine/transport.ts
+  var TRANSPORTS = /* @__PURE__ */ Object.create(null);
   var Transport = class extends Emitter {
     constructor(opts) {
       super();
@@ -293,8 +240,8 @@
     onPacket(packet) {
       this.emitReserved("packet", packet);
     }
-    onError(reason, description, context) {
-      this.emitReserved("error", new TransportError(reason, description, context));
+    onError(reason, description, context, hint2) {
+      this.emitReserved("error", new TransportError(reason, description, context, hint2));
       return this;
     }
     onClose(details) {
@@ -316,6 +263,25 @@
   };
 
   // src/engine/polling.ts
+  var HINTS = {
+    // The codes of Engine.IO's own refusals.
+    0: "the server does not offer this transport",
+    1: "the server does not know this session: of several servers, one client needs always the same",
+    3: "the server's rules or a proxy forbid this request",
+    4: "the server forbids it",
+    5: "the server speaks another version of the protocol",
+    404: "no Socket.IO server there: check the option `path`",
+    413: "larger than the server's `maxPayload` (maxHttpBufferSize)",
+    502: "the proxy does not reach the server"
+  };
+  function hint(status, answer, host) {
+    const code = status && /"code":(\d)/.exec(answer);
+    if (code) return HINTS[+code[1]];
+    if (status) return HINTS[status > 502 ? 502 : status];
+    const page = root.location;
+    const elsewhere = page && page.host && page.hostname != host;
+    return "no answer: is the server up" + (elsewhere ? ", and does its CORS allow " + page.origin : "") + "?";
+  }
   var Polling = class extends Transport {
     constructor() {
       super(...arguments);
@@ -341,30 +307,30 @@
       if (!this._polling) this._poll();
     }
     doClose() {
-      const abort = () => this._abort && this._abort.abort();
+      const abort = () => this.abort();
       if (this.readyState != "open") return abort();
-      this._fetch("1").then(abort, abort);
+      this.request("1").then(abort, abort);
     }
     write(packets) {
       this.writable = false;
-      const post = () => this._fetch(encodePayload(packets)).then(
+      const post = () => this.request(encodePayload(packets)).then(
         () => {
           this.writable = true;
           this.emitReserved("drain");
           this._rest();
         },
-        (failure) => this._failed("xhr post error", failure)
+        (failure) => this._failed(failure)
       );
       const loading = loadBlobs(packets);
-      if (loading) loading.then(post, (failure) => this._failed("xhr post error", failure));
+      if (loading) loading.then(post, (failure) => this._failed(failure));
       else post();
     }
     _poll() {
       this._polling = true;
       this.emitReserved("poll");
-      this._fetch().then(
+      this.request().then(
         (body) => this._received(body),
-        (failure) => this._failed("xhr poll error", failure)
+        (failure) => this._failed(failure)
       );
     }
     _received(body) {
@@ -385,20 +351,35 @@
       this.readyState = "paused";
       this._paused();
     }
-    _failed(what, failure) {
-      if (this.readyState != "closed") this.onError(what, failure.status || failure, failure);
+    _failed(failure) {
+      if (this.readyState != "closed") this.emitReserved("error", failure);
     }
-    /** The body of the answer; anything but status 200 fails, with the response as the failure. */
-    _fetch(body) {
-      const { withCredentials, extraHeaders, timestampRequests, requestTimeout } = this.opts;
-      const query = timestampRequests === false ? { ...this.query } : this.stamped();
+    /** Where the next request goes. */
+    uri() {
+      const query = this.opts.timestampRequests === false ? { ...this.query } : this.stamped();
       if (!this.supportsBinary && !query.sid) query.b64 = 1;
+      return this.createUri("http", query);
+    }
+    /** What a failed request is reported as; `body` tells a POST from a GET, and `answer` is the text it got. */
+    failure(body, description, context, answer) {
+      const why = hint(+description || 0, answer, this.opts.hostname);
+      return new TransportError(body == null ? "xhr poll error" : "xhr post error", description, context, why);
+    }
+  };
+
+  // src/engine/fetch.ts
+  var Fetch = class extends Polling {
+    abort() {
+      if (this._abort) this._abort.abort();
+    }
+    request(body) {
+      const { withCredentials, extraHeaders, requestTimeout } = this.opts;
       const abort = new AbortController();
       if (body == null) this._abort = abort;
       const timer = requestTimeout ? setTimeout(() => abort.abort(), requestTimeout) : void 0;
       const headers = new Headers(extraHeaders);
       if (body != null) headers.set("content-type", "text/plain;charset=UTF-8");
-      return fetch(this.createUri("http", query), {
+      return fetch(this.uri(), {
         method: body == null ? "GET" : "POST",
         body,
         headers,
@@ -408,32 +389,51 @@
         // The session id must not be carried to wherever an answer points.
         redirect: "error",
         cache: "no-store"
-      }).then((response) => {
-        if (response.status != 200) throw response;
-        return response.text();
       }).then(
+        (response) => response.text().then((text) => {
+          if (response.status != 200) throw this.failure(body, response.status, response, text);
+          return text;
+        })
+      ).then(
         (text) => (clearTimeout(timer), text),
         (failure) => {
           clearTimeout(timer);
-          throw failure;
+          throw failure.type ? failure : this.failure(body, failure, failure);
         }
       );
     }
   };
 
+  // src/timer.ts
+  var CEILING = 2147483647;
+  var nativeSet = setTimeout;
+  var nativeClear = clearTimeout;
+  function after(ms, options, then) {
+    const native = options.useNativeTimers;
+    const timer = (native ? nativeSet : setTimeout)(then, Math.min(ms, CEILING));
+    if (options.autoUnref && timer.unref) timer.unref();
+    return () => (native ? nativeClear : clearTimeout)(timer);
+  }
+  function soon(then) {
+    Promise.resolve().then(then);
+  }
+
   // src/engine/websocket.ts
   var WS = class extends Transport {
+    constructor() {
+      super(...arguments);
+      /** Whether the platform sends a Blob by itself. */
+      this.takesBlobs = true;
+    }
     get name() {
       return "websocket";
     }
     doOpen() {
-      const { protocols, extraHeaders, timestampRequests } = this.opts;
-      const query = timestampRequests ? this.stamped() : { ...this.query };
+      const query = this.opts.timestampRequests ? this.stamped() : { ...this.query };
       if (!this.supportsBinary) query.b64 = 1;
       let ws;
       try {
-        const last = extraHeaders && onNode ? { protocols, headers: extraHeaders } : protocols;
-        ws = new WebSocket(this.createUri("ws", query), last || []);
+        ws = this.socket(this.createUri("ws", query));
       } catch (err) {
         soon(() => this.onError("websocket error", err));
         return;
@@ -443,7 +443,17 @@
       ws.onopen = () => this.onOpen();
       ws.onclose = (context) => this.onClose({ description: "websocket connection closed", context });
       ws.onmessage = (event) => this.onData(event.data);
-      ws.onerror = (event) => this.onError("websocket error", event);
+      ws.onerror = (event) => this.onError(
+        "websocket error",
+        event,
+        void 0,
+        // Browsers do not say why, so that no page can look around in a network by it.
+        this.readyState == "opening" ? "no WebSocket at " + ws.url.split("?")[0] + ", or something on the way blocks it" : void 0
+      );
+    }
+    /** The platform's own; the entry for Node has another. */
+    socket(uri) {
+      return new WebSocket(uri, this.opts.protocols || []);
     }
     doClose() {
       const ws = this._ws;
@@ -466,18 +476,136 @@
           this.emitReserved("drain");
         });
       };
-      const loading = this.supportsBinary ? void 0 : loadBlobs(packets);
+      const loading = this.supportsBinary && this.takesBlobs ? void 0 : loadBlobs(packets);
       if (loading) loading.then(send, (err) => this.onError("websocket error", err));
       else send();
     }
   };
-  var onNode = typeof root.process == "object" && !!(root.process.versions && root.process.versions.node);
+
+  // src/back.ts
+  function whenBack(then) {
+    if (onNode || !root.addEventListener) return () => {
+    };
+    const names = ["online", "pageshow"];
+    const handler = (event) => (event.type == "online" || event.persisted) && then();
+    for (const name of names) root.addEventListener(name, handler);
+    return () => {
+      for (const name of names) root.removeEventListener(name, handler);
+    };
+  }
+
+  // src/backoff.ts
+  var Backoff = class {
+    constructor(options = {}) {
+      /** Attempts since the last success. */
+      this.attempts = 0;
+      // Doublings of the delay. Not the same as `attempts`: a server that accepts and drops at once would
+      // otherwise be asked again at the shortest delay for ever.
+      this._level = 0;
+      this.min = options.min || 100;
+      this.max = options.max || 1e4;
+      this.jitter = options.jitter > 0 && options.jitter <= 1 ? options.jitter : 0;
+    }
+    /**
+     * The delay before the next attempt: evenly spread over plan ± jitter, where the plan doubles each
+     * time up to `max`. At the ceiling the upper half is cut off but the spread stays, so that a crowd
+     * of clients does not come back in step.
+     */
+    duration(random = Math.random) {
+      const plan = Math.min(this.max, this.min * 2 ** this._level);
+      if (plan < this.max) this._level++;
+      this.attempts++;
+      const low = plan * (1 - this.jitter);
+      const high = Math.min(this.max, plan * (1 + this.jitter));
+      return Math.trunc(low + random() * (high - low));
+    }
+    /** Counts attempts from the start again. */
+    reset() {
+      this.attempts = 0;
+    }
+    /** The connection held long enough to be trusted: the next delay is the shortest again. */
+    settle() {
+      this._level = 0;
+    }
+    setMin(min) {
+      this.min = min;
+    }
+    setMax(max) {
+      this.max = max;
+    }
+    setJitter(jitter) {
+      this.jitter = jitter;
+    }
+  };
+
+  // src/engine/heartbeat.ts
+  var Heartbeat = class {
+    constructor(_options, _missed) {
+      this._options = _options;
+      this._missed = _missed;
+      this._patience = 0;
+      this._deadline = Infinity;
+      this._stopTimer = () => {
+      };
+    }
+    /** Takes the times of the handshake. A server that talks nonsense gets the protocol's own defaults. */
+    agree({ pingInterval, pingTimeout }) {
+      this._patience = positive(pingInterval, 25e3) + positive(pingTimeout, 2e4);
+    }
+    /** The server was heard of: begins to wait for its next ping. */
+    expect() {
+      this.stop();
+      this._deadline = Date.now() + this._patience;
+      this._stopTimer = after(this._patience, this._options, this._missed);
+    }
+    stop() {
+      this._stopTimer();
+      this._deadline = Infinity;
+    }
+    /**
+     * Whether the ping is overdue by the clock; the first time it is, `missed` is called soon. Timers sleep
+     * with the machine, so this is asked before anything is sent: after a sleep it would go into the void.
+     */
+    expired() {
+      const expired = Date.now() > this._deadline;
+      if (expired) {
+        this._deadline = Infinity;
+        soon(this._missed);
+      }
+      return expired;
+    }
+  };
+  function positive(value, otherwise) {
+    return typeof value == "number" && value > 0 ? value : otherwise;
+  }
+
+  // src/engine/page.ts
+  var LOOK = 5e3;
+  function watchPage(options, { look, lost, leave }) {
+    if (onNode || !root.addEventListener) return () => {
+    };
+    const handlers = {
+      // The own machine is reachable without a network.
+      offline: () => options.hostname != "localhost" && lost("network connection lost"),
+      // A page with an open connection is not kept for the way back, or kept with a dead one.
+      pagehide: (event) => event.persisted && lost("page hidden"),
+      beforeunload: () => options.closeOnBeforeunload && leave(),
+      online: look,
+      focus: look,
+      visibilitychange: look
+    };
+    const each = (what) => {
+      for (const name of Object.keys(handlers)) root[what](name, handlers[name]);
+    };
+    each("addEventListener");
+    const timer = setInterval(look, LOOK);
+    return () => {
+      clearInterval(timer);
+      each("removeEventListener");
+    };
+  }
 
   // src/engine/session.ts
-  var TRANSPORTS = Object.assign(/* @__PURE__ */ Object.create(null), {
-    polling: Polling,
-    websocket: WS
-  });
   var websocketWorked = false;
   var Session = class extends Emitter {
     constructor(uri, options = {}) {
@@ -491,11 +619,7 @@
       this._classes = /* @__PURE__ */ Object.create(null);
       this._upgrades = [];
       this._inFlight = 0;
-      this._patience = Infinity;
       this._maxPayload = 0;
-      this._pingDeadline = Infinity;
-      this._stopPingTimer = () => {
-      };
       this._stopListening = () => {
       };
       this._stopProbes = [];
@@ -512,6 +636,7 @@
         binaryType: this.binaryType,
         ...options
       };
+      this._heartbeat = new Heartbeat(opts, () => this._closed("ping timeout"));
       const page = root.location;
       const from = uri || page && page.host ? address(uri) : void 0;
       if (uri && from) {
@@ -526,7 +651,11 @@
       opts.hostname = elsewhere || (from ? from.host : "localhost");
       if (typeof opts.query == "string") opts.query = decodeQuery(opts.query);
       opts.path = opts.path.replace(/\/$/, "") + (opts.addTrailingSlash ? "/" : "");
-      this.transports = (opts.transports || ["polling", "websocket"]).map((each) => {
+      const classes = opts.transportImplementations;
+      if (classes && opts.transports) {
+        throw new Error("both `transports` and `transportImplementations`");
+      }
+      this.transports = (classes || opts.transports || Object.keys(TRANSPORTS)).map((each) => {
         if (typeof each == "string") return each;
         const name = each.prototype.name;
         this._classes[name] = each;
@@ -563,17 +692,9 @@
       }
       return this;
     }
-    /**
-     * Whether the server should have been heard of by now. Timers sleep with the machine, so this is
-     * asked before anything is sent: after a sleep it would go into the void.
-     */
+    /** Whether the server should have been heard of by now; if so, the session is about to end. */
     hasPingExpired() {
-      const expired = Date.now() > this._pingDeadline;
-      if (expired) {
-        this._pingDeadline = Infinity;
-        soon(() => this._closed("ping timeout"));
-      }
-      return expired;
+      return this._heartbeat.expired();
     }
     _open() {
       if (!this.transports.length) {
@@ -587,7 +708,11 @@
         soon(() => this._failed(new Error("unknown transport")));
         return;
       }
-      this._listenToPage();
+      this._stopListening = watchPage(this.opts, {
+        look: () => this.hasPingExpired(),
+        lost: (description) => this._closed("transport close", { description }),
+        leave: () => this.transport.off().close()
+      });
       this._use(transport);
       transport.open();
     }
@@ -614,7 +739,7 @@
           this._write("pong");
           this.emitReserved("ping");
           this.emitReserved("pong");
-          return this._expectPing();
+          return this._heartbeat.expect();
         case "message":
           this.emitReserved("data", packet.data);
           this.emitReserved("message", packet.data);
@@ -633,7 +758,7 @@
       }
       this.emitReserved("handshake", data);
       this.id = this.transport.query.sid = data.sid;
-      this._patience = positive(data.pingInterval, 25e3) + positive(data.pingTimeout, 2e4);
+      this._heartbeat.agree(data);
       this._maxPayload = positive(data.maxPayload, Infinity);
       this._upgrades = Array.isArray(data.upgrades) ? data.upgrades.filter((each) => this.transports.includes(each) && each != this.transport.name) : [];
       if (this.readyState == "opening") {
@@ -643,12 +768,7 @@
         this._flush();
       }
       if (this.readyState == "open" && this.opts.upgrade) this._upgrades.forEach((name) => this._probe(name));
-      if (this.readyState != "closed") this._expectPing();
-    }
-    _expectPing() {
-      this._stopPingTimer();
-      this._pingDeadline = Date.now() + this._patience;
-      this._stopPingTimer = after(this._patience, this.opts, () => this._closed("ping timeout"));
+      if (this.readyState != "closed") this._heartbeat.expect();
     }
     /** Tries a better transport beside the one in use: `2probe`, `3probe`, pause the old one, `5`. */
     _probe(name) {
@@ -666,7 +786,11 @@
         abandon();
         if (this.upgrading) this.transport.resume();
         this.upgrading = false;
-        const err = Object.assign(new Error("probe error: " + (why.message || why)), { transport: name });
+        const err = Object.assign(new Error("probe error: " + (why.message || why)), {
+          transport: name,
+          cause: why,
+          hint: why.hint
+        });
         this.emitReserved("upgradeError", err);
         this._flush();
       };
@@ -737,8 +861,7 @@
     _closed(reason, description) {
       if (this.readyState == "closed") return;
       this.readyState = "closed";
-      this._stopPingTimer();
-      this._pingDeadline = Infinity;
+      this._heartbeat.stop();
       this._stopProbes.forEach((each) => each());
       this._stopListening();
       if (this.transport) this.transport.off().close();
@@ -747,24 +870,7 @@
       this.writeBuffer = [];
       this._inFlight = 0;
     }
-    _listenToPage() {
-      if (onNode || !root.addEventListener) return;
-      const offline = () => this._closed("transport close", { description: "network connection lost" });
-      const leave = () => {
-        this.transport.off();
-        this.transport.close();
-      };
-      if (this.opts.hostname != "localhost") root.addEventListener("offline", offline);
-      if (this.opts.closeOnBeforeunload) root.addEventListener("beforeunload", leave);
-      this._stopListening = () => {
-        root.removeEventListener("offline", offline);
-        root.removeEventListener("beforeunload", leave);
-      };
-    }
   };
-  function positive(value, otherwise) {
-    return typeof value == "number" && value > 0 ? value : otherwise;
-  }
 
   // src/socket/packet.ts
   var protocol = 5;
@@ -793,27 +899,18 @@
   }
 
   // src/socket/parser.ts
+  var MAX_ATTACHMENTS = 10;
   var MAX_DEPTH = 128;
   var Encoder = class {
-    constructor(_replacer) {
-      this._replacer = _replacer;
-    }
     /** One text, and after it the binaries it announces. */
     encode(packet) {
       const { nsp, data, id } = packet;
       const attachments = [];
-      const replacer = this._replacer;
       const carries = packet.type == 2 /* EVENT */ || packet.type == 3 /* ACK */;
-      const json = data == null ? "" : JSON.stringify(
-        data,
-        carries || replacer ? function(key, value) {
-          const raw = this[key];
-          if (carries && isBinary(raw)) {
-            return { "_placeholder": true, "num": attachments.push(raw) - 1 };
-          }
-          return replacer ? replacer.call(this, key, value) : value;
-        } : void 0
-      );
+      const json = data == null ? "" : JSON.stringify(data, function(key, value) {
+        const raw = this[key];
+        return carries && isBinary(raw) ? { "_placeholder": true, "num": attachments.push(raw) - 1 } : value;
+      });
       const count = attachments.length;
       const type = count ? packet.type + 3 : packet.type;
       const text = type + (count ? count + "-" : "") + (nsp && nsp != "/" ? nsp + "," : "") + (id != null ? id : "") + json;
@@ -821,31 +918,24 @@
     }
   };
   var Decoder = class extends Emitter {
-    constructor(options) {
-      var _a;
-      super();
-      const all = typeof options == "function" ? { reviver: options } : options || {};
-      this._reviver = all.reviver;
-      this._maxAttachments = (_a = all.maxAttachments) != null ? _a : 10;
-    }
     /** Takes one Engine.IO message; emits `decoded` when a packet is complete; throws if it never will be. */
     add(message) {
       const pending = this._pending;
       if (typeof message == "string") {
-        if (pending) throw new Error("text where an attachment was due");
+        if (pending) throw new Error("unexpected text");
         const { packet, count } = this._read(message);
         if (count) this._pending = { packet, attachments: [], count };
         else this.emitReserved("decoded", packet);
       } else if (isBinary(message)) {
-        if (!pending) throw new Error("attachment without a packet");
+        if (!pending) throw new Error("unexpected binary");
         if (pending.attachments.push(message) < pending.count) return;
         this._pending = void 0;
         const { packet, attachments } = pending;
         packet.data = fill(packet.data, attachments, 0);
-        if (attachments.some((each) => each !== USED)) throw new Error("attachment not referred to");
+        if (attachments.some((each) => each !== USED)) throw new Error("illegal attachments");
         this.emitReserved("decoded", packet);
       } else {
-        throw new Error("neither text nor binary");
+        throw new Error("unexpected message");
       }
     }
     /** Forgets a half-received packet. */
@@ -858,11 +948,11 @@
       const wire = +parts[1];
       const binary = wire >= 5 /* BINARY_EVENT */;
       const count = +(parts[2] || 0);
-      if (binary != !!count || count > this._maxAttachments) throw new Error("illegal number of attachments");
+      if (binary != !!count || count > MAX_ATTACHMENTS) throw new Error("illegal attachments");
       const packet = { type: binary ? wire - 3 : wire, nsp: (parts[3] || "/").replace(/,$/, "") };
       if (parts[4]) packet.id = +parts[4];
       const json = text.slice(parts[0].length);
-      if (json) packet.data = JSON.parse(json, this._reviver);
+      if (json) packet.data = JSON.parse(json);
       if (!isPacketValid(packet)) throw new Error("invalid payload");
       return { packet, count };
     }
@@ -975,7 +1065,10 @@
       if (flags.volatile) {
         if (alive && session.transport.writable) this._sendOut(packet);
       } else if (alive) this._sendOut(packet);
-      else this.sendBuffer.push(packet);
+      else {
+        this.sendBuffer.push(packet);
+        this._cap(this.sendBuffer, 0);
+      }
       return this;
     }
     /** Sends an event and waits for its acknowledgement; rejects when time is up or the connection lost. */
@@ -1036,6 +1129,17 @@
     }
     listenersAnyOutgoing() {
       return this._anyOut;
+    }
+    /** Makes room in a list over its cap, sparing what comes before `first`. */
+    _cap(list, first) {
+      const { packets = Infinity, bytes = Infinity, drop, dropped } = this._opts.sendBuffer || {};
+      const size = (sum, each) => sum + (each.size = each.size || this.io._size({ type: 2 /* EVENT */, nsp: this.nsp, data: each.data }));
+      while (list.length > first && (list.length > packets || bytes < Infinity && list.reduce(size, 0) > bytes)) {
+        const { id, ack = this._acks.get(id), data } = list.splice(drop == "newest" ? -1 : first, 1)[0];
+        this._acks.delete(id);
+        if (ack && (ack.errorFirst || id === void 0)) ack(new Error("the send buffer is full"));
+        if (dropped) dropped(data);
+      }
     }
     _packet(packet) {
       packet.nsp = this.nsp;
@@ -1100,7 +1204,7 @@
           else {
             this.emitReserved(
               "connect_error",
-              new Error("the server speaks an older protocol: it needs socket.io-client 2, or socket.io 3 or later (with allowEIO3 it serves both)")
+              new Error("the server is older than socket.io 3: it needs socket.io-client 2")
             );
           }
           break;
@@ -1160,8 +1264,11 @@
     }
     _enqueue(args, flags) {
       const ack = typeof args[args.length - 1] == "function" ? args.pop() : void 0;
-      const entry = { args, flags: { ...flags, queued: true }, tries: 0, pending: false, ack };
+      const entry = { data: args, flags: { ...flags, queued: true }, tries: 0, pending: false, ack };
       this._queue.push(entry);
+      if (!this.connected) {
+        this._cap(this._queue, this._queue[0].tries && 1);
+      }
       this._drain();
     }
     /** Sends the head of the line of `retries`; `again` even if it was sent, as that was on a lost connection. */
@@ -1181,7 +1288,7 @@
       };
       answer.errorFirst = true;
       this._flags = head.flags;
-      this.emit(...head.args, answer);
+      this.emit(...head.data, answer);
     }
     _destroy() {
       if (this._subs) this._subs.forEach((end) => end());
@@ -1354,6 +1461,10 @@
         () => this._decoder.destroy()
       );
     }
+    /** About how many bytes a packet takes. */
+    _size(packet) {
+      return this._encoder.encode(packet).reduce((sum, part) => sum + (part.length || part.byteLength || part.size), 0);
+    }
     _cleanup() {
       this._cleanups.splice(0).forEach((end) => end());
     }
@@ -1381,23 +1492,31 @@
       if (lastError) this.emitReserved("reconnect_error", lastError);
       if (this._givenUp) return;
       this._reconnecting = true;
-      const cancel = after(this.backoff.duration(), this.opts, () => {
+      let waiting = true;
+      const attempt = () => {
+        if (!waiting) return;
+        end();
         if (this._givenUp) return;
         this.emitReserved("reconnect_attempt", this.backoff.attempts);
         if (this._givenUp) return;
         this.open((err) => {
           this._reconnecting = false;
           if (err) return this._reconnect(err);
-          const attempt = this.backoff.attempts;
+          const attempt2 = this.backoff.attempts;
           this.backoff.reset();
-          this.emitReserved("reconnect", attempt);
+          this.emitReserved("reconnect", attempt2);
         });
-      });
-      this._cleanups.push(cancel);
+      };
+      const ends = [after(this.backoff.duration(), this.opts, attempt), whenBack(attempt)];
+      const end = () => {
+        waiting = false;
+        ends.forEach((each) => each());
+      };
+      this._cleanups.push(end);
     }
   };
 
-  // src/index.ts
+  // src/client.ts
   var cache = /* @__PURE__ */ new Map();
   function io(uri, opts) {
     if (uri && typeof uri == "object") {
@@ -1417,6 +1536,10 @@
     return manager.socket(at.path, opts);
   }
   Object.assign(io, { io, connect: io, Manager, Socket, protocol });
+
+  // src/index.ts
+  TRANSPORTS.polling = Fetch;
+  TRANSPORTS.websocket = WS;
 
   // src/umd.ts
   if (typeof module == "object" && module.exports) module.exports = io;

@@ -1,40 +1,16 @@
-// `io()` and everything that is public.
+// Everything: all transports of browsers.
 
-import { address, decodeQuery } from "./address.js";
-import type { DefaultEventsMap, EventsMap } from "./emitter.js";
-import { Manager, type ManagerOptions } from "./manager.js";
-import { Socket, type SocketOptions } from "./socket.js";
-import { protocol } from "./socket/packet.js";
+import { Fetch } from "./engine/fetch.js";
+import { Transport, TRANSPORTS, type TransportClass } from "./engine/transport.js";
+import { WS } from "./engine/websocket.js";
+import { XHR } from "./engine/xhr.js";
+import { io } from "./client.js";
 
-// The managers by server, so that namespaces share a connection.
-const cache = new Map<string, Manager>();
+TRANSPORTS.polling = Fetch;
+TRANSPORTS.websocket = WS;
 
-/** Connects to a namespace of a server; with no address, to where the page came from. */
-function io(opts?: Partial<ManagerOptions & SocketOptions>): Socket;
-function io(uri: string, opts?: Partial<ManagerOptions & SocketOptions>): Socket;
-function io(uri?: any, opts?: any): Socket {
-  if (uri && typeof uri == "object") {
-    opts = uri;
-    uri = undefined;
-  }
-  opts = { ...opts };
-  const at = address(uri, opts.path || "/socket.io");
-  if (at.query && !opts.query) opts.query = decodeQuery(at.query);
-  const known = cache.get(at.id);
-  const own = opts.forceNew || opts["force new connection"] || opts.multiplex === false || (known && at.path in known.nsps);
-  let manager = known;
-  if (own || !manager) {
-    manager = new Manager(at.href, opts);
-    if (!own) cache.set(at.id, manager);
-  }
-  return manager.socket(at.path, opts);
-}
-
-// The function carries the rest, for those who load it with a script element.
-Object.assign(io, { io, connect: io, Manager, Socket, protocol });
-
-export { io, io as connect, io as default, Manager, Socket, protocol };
-export { Polling as Fetch } from "./engine/polling.js";
-export { WS as WebSocket } from "./engine/websocket.js";
-export { Transport, TransportError } from "./engine/transport.js";
-export type { ManagerOptions, SocketOptions, DefaultEventsMap, EventsMap };
+export * from "./client.js";
+export { io as default, Transport, Fetch, XHR, WS as WebSocket };
+export type { TransportClass };
+// The names under which the official client has those of Node; here the entry for Node has them.
+export { XHR as NodeXHR, WS as NodeWebSocket };

@@ -1,5 +1,6 @@
 // One connection to one server, shared by the sockets of its namespaces, and opened again when lost.
 
+import { whenBack } from "./back.js";
 import { Backoff } from "./backoff.js";
 import { Emitter, listen, type DefaultEventsMap, type EventsMap } from "./emitter.js";
 import { Session, type SessionOptions } from "./engine/session.js";
@@ -253,6 +254,11 @@ export class Manager<
     );
   }
 
+  /** About how many bytes a packet takes. */
+  _size(packet: Packet): number {
+    return this._encoder.encode(packet).reduce((sum: number, part: any) => sum + (part.length || part.byteLength || part.size), 0);
+  }
+
   private _cleanup(): void {
     this._cleanups.splice(0).forEach((end) => end());
   }
@@ -284,7 +290,10 @@ export class Manager<
     if (lastError) this.emitReserved("reconnect_error", lastError);
     if (this._givenUp) return;
     this._reconnecting = true;
-    const cancel = after(this.backoff.duration(), this.opts, () => {
+    let waiting = true;
+    const attempt = () => {
+      if (!waiting) return;
+      end();
       if (this._givenUp) return;
       this.emitReserved("reconnect_attempt", this.backoff.attempts);
       if (this._givenUp) return; // by a listener
@@ -295,7 +304,12 @@ export class Manager<
         this.backoff.reset();
         this.emitReserved("reconnect", attempt);
       });
-    });
-    this._cleanups.push(cancel);
+    };
+    const ends = [after(this.backoff.duration(), this.opts, attempt), whenBack(attempt)];
+    const end = () => {
+      waiting = false;
+      ends.forEach((each) => each());
+    };
+    this._cleanups.push(end);
   }
 }

@@ -21,6 +21,20 @@ export interface SocketOptions {
   retries: number;
   /** Milliseconds an acknowledgement may take; default: for ever. */
   ackTimeout: number;
+  /** What may wait while there is no connection (default: everything). */
+  sendBuffer: SendBufferOptions;
+}
+
+/** A cap on what waits to be sent, here and in the queue of `retries`. */
+export interface SendBufferOptions {
+  /** Most events (default: any number). */
+  packets?: number;
+  /** Most bytes, about (default: any number). */
+  bytes?: number;
+  /** Which event gives way when it is full (default `oldest`). */
+  drop?: "oldest" | "newest";
+  /** Hears of each event that gave way. An acknowledgement with an error first, or a promise, gets an error too. */
+  dropped?: (args: any[]) => void;
 }
 
 interface Flags {
@@ -32,7 +46,7 @@ interface Flags {
 }
 
 interface Queued {
-  args: any[];
+  data: any[];
   flags: Flags;
   tries: number;
   pending: boolean;
@@ -169,7 +183,10 @@ export class Socket<
       // Never waits for anything, not even for the namespace to be joined.
       if (alive && session.transport.writable) this._sendOut(packet);
     } else if (alive) this._sendOut(packet);
-    else this.sendBuffer.push(packet);
+    else {
+      this.sendBuffer.push(packet);
+      this._cap(this.sendBuffer, 0);
+    }
     return this;
   }
 
@@ -247,6 +264,19 @@ export class Socket<
     return this._anyOut;
   }
 
+  /** Makes room in a list over its cap, sparing what comes before `first`. */
+  private _cap(list: any[], first: number): void {
+    const { packets = Infinity, bytes = Infinity, drop, dropped } = this._opts.sendBuffer || {};
+    const size = (sum: number, each: any) =>
+      sum + (each.size = each.size || this.io._size({ type: PacketType.EVENT, nsp: this.nsp, data: each.data }));
+    while (list.length > first && (list.length > packets || (bytes < Infinity && list.reduce(size, 0) > bytes))) {
+      const { id, ack = this._acks.get(id), data } = list.splice(drop == "newest" ? -1 : first, 1)[0];
+      this._acks.delete(id);
+      if (ack && (ack.errorFirst || id === undefined)) ack(new Error("the send buffer is full"));
+      if (dropped) dropped(data);
+    }
+  }
+
   private _packet(packet: Partial<Packet>): void {
     packet.nsp = this.nsp;
     this.io._packet(packet as Packet);
@@ -318,7 +348,7 @@ export class Socket<
         else {
           this.emitReserved(
             "connect_error",
-            new Error("the server speaks an older protocol: it needs socket.io-client 2, or socket.io 3 or later (with allowEIO3 it serves both)"),
+            new Error("the server is older than socket.io 3: it needs socket.io-client 2"),
           );
         }
         break;
@@ -386,8 +416,12 @@ export class Socket<
 
   private _enqueue(args: any[], flags: Flags): void {
     const ack = typeof args[args.length - 1] == "function" ? args.pop() : undefined;
-    const entry: Queued = { args, flags: { ...flags, queued: true }, tries: 0, pending: false, ack };
+    const entry: Queued = { data: args, flags: { ...flags, queued: true }, tries: 0, pending: false, ack };
     this._queue.push(entry);
+    if (!this.connected) {
+      // The first may have been sent, and its answer be on the way.
+      this._cap(this._queue, this._queue[0]!.tries && 1);
+    }
     this._drain();
   }
 
@@ -410,7 +444,7 @@ export class Socket<
     // Error-first also without ackTimeout: else the first result would pass for an error.
     answer.errorFirst = true;
     this._flags = head.flags;
-    (this as any).emit(...head.args, answer);
+    (this as any).emit(...head.data, answer);
   }
 
   private _destroy(): void {

@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 // What ships is what is tested.
-export { io, Manager, Socket } from "../dist/socket.io.esm.min.js";
+export { io, Manager, Socket } from "../dist/socket.io.node.mjs";
 
 /** Set when a server runs already; it cannot be given flags or be ended. */
 export const given = process.env.SOCKEYE_URL;

@@ -106,24 +106,13 @@ test("nesting is bounded where there are placeholders", () => {
   assert.match(String(decodeAll([{ text: `51-["e",${deep}]` }, { b64: "AA==" }]).threw), /deep/);
 });
 
-test("replacer and reviver", () => {
-  const encoder = new Encoder((key, value) => (typeof value === "bigint" ? String(value) : value));
-  assert.deepEqual(encoder.encode({ type: 2, nsp: "/", data: ["e", 1n] }), ['2["e","1"]']);
-  const decoder = new Decoder((key, value) => (typeof value === "number" ? value * 2 : value));
-  let data;
-  decoder.on("decoded", (packet) => (data = packet.data));
-  decoder.add('2["e",21]');
-  assert.deepEqual(data, ["e", 42]);
-});
-
-test("the number of attachments is bounded, and the bound can be moved", () => {
+test("the number of attachments is bounded", () => {
   const wire = (n) => {
     const [text, ...attachments] = new Encoder().encode({ type: 2, nsp: "/", data: ["e", ...Array.from({ length: n }, () => Buffer.from("x"))] });
     return [{ text }, ...attachments.map(() => ({ b64: "eA==" }))];
   };
   assert.equal(decodeAll(wire(10)).packets[0].data.length, 11);
   assert.ok(decodeAll(wire(11)).threw);
-  assert.equal(decodeAll(wire(11), { maxAttachments: 11 }).packets[0].data.length, 12);
 });
 
 test("a half packet is forgotten", () => {

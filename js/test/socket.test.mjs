@@ -187,7 +187,7 @@ test("refusals: with data, as bare text, and by a server of the 2.x line", async
   for (const [answer, message, data, active] of [
     ['4{"message":"no","data":{"code":7}}', "no", { code: 7 }, false],
     ['4"no"', "no", undefined, false],
-    ["0", /older protocol/, undefined, true],
+    ["0", /older than socket.io 3/, undefined, true],
   ]) {
     const { manager, wire } = scene();
     const socket = manager.socket("/");

@@ -1,6 +1,6 @@
 // Compiled, never run: what users may write, and (under @ts-expect-error) what must not compile.
 
-import io, { Manager, Socket } from "../src/index.js";
+import io, { Manager, Socket } from "sockeye-client";
 
 interface ServerEvents {
   said: (text: string, at: number) => void;

@@ -6,15 +6,12 @@
 
 import { address, decodeQuery, isSecure } from "../address.js";
 import { Emitter } from "../emitter.js";
-import { root } from "../root.js";
-import { after, soon, type TimerOptions } from "../timer.js";
+import { onNode, root } from "../root.js";
+import { soon, type TimerOptions } from "../timer.js";
+import { Heartbeat, positive } from "./heartbeat.js";
 import { byteLength, type BinaryType, type Packet, type PacketType, type RawData, type WriteOptions } from "./packet.js";
-import { Polling } from "./polling.js";
-import type { CloseDetails, Transport } from "./transport.js";
-import { onNode, WS } from "./websocket.js";
-
-/** A class that makes transports. */
-export type TransportClass = new (opts: any) => Transport;
+import { watchPage } from "./page.js";
+import { TRANSPORTS, type CloseDetails, type Transport, type TransportClass } from "./transport.js";
 
 /** The options of the connection itself. */
 export interface SessionOptions extends TimerOptions {
@@ -30,6 +27,8 @@ export interface SessionOptions extends TimerOptions {
   query?: Record<string, any> | string;
   /** What may be used, the first to begin with (default polling, websocket). */
   transports?: string[] | TransportClass[];
+  /** The same as classes; not together with `transports`. */
+  transportImplementations?: TransportClass[];
   /** Whether a failed beginning goes on with the next of `transports` (default false). */
   tryAllTransports?: boolean;
   /** Whether to move from polling to something better (default true). */
@@ -56,6 +55,23 @@ export interface SessionOptions extends TimerOptions {
   closeOnBeforeunload?: boolean;
   /** What received binary becomes (default ArrayBuffer; in Node Buffer). */
   binaryType?: BinaryType;
+  /** Node: as in `node:https`, and the agent that holds the connections. */
+  agent?: any;
+  ca?: any;
+  cert?: any;
+  key?: any;
+  pfx?: any;
+  passphrase?: string;
+  ciphers?: string;
+  /** Node: whether the server's certificate must be valid (default true). */
+  rejectUnauthorized?: boolean;
+  checkServerIdentity?: any;
+  localAddress?: string;
+  family?: number;
+  /** Node: the header `Origin` of a WebSocket. */
+  origin?: string;
+  /** Node: the greatest message taken from a WebSocket, in bytes (default 100 MiB). */
+  maxPayload?: number;
   /** Filled in by the session for its transports. */
   socket?: Session;
 }
@@ -88,11 +104,6 @@ interface SessionEvents {
   close: (reason: string, description?: CloseDetails | Error) => void;
 }
 
-const TRANSPORTS: { [name: string]: TransportClass } = Object.assign(Object.create(null), {
-  polling: Polling,
-  websocket: WS,
-});
-
 // `rememberUpgrade` is a memory of the page, not of one connection.
 let websocketWorked = false;
 
@@ -110,10 +121,8 @@ export class Session extends Emitter<Record<never, never>, Record<never, never>,
   private _classes: { [name: string]: TransportClass } = Object.create(null);
   private _upgrades: string[] = [];
   private _inFlight = 0;
-  private _patience = Infinity;
   private _maxPayload = 0;
-  private _pingDeadline = Infinity;
-  private _stopPingTimer: () => void = () => {};
+  private _heartbeat: Heartbeat;
   private _stopListening: () => void = () => {};
   private _stopProbes: (() => void)[] = [];
 
@@ -132,6 +141,7 @@ export class Session extends Emitter<Record<never, never>, Record<never, never>,
       binaryType: this.binaryType,
       ...options,
     });
+    this._heartbeat = new Heartbeat(opts, () => this._closed("ping timeout"));
     const page = root.location;
     const from = uri || (page && page.host) ? address(uri as string) : undefined;
     if (uri && from) {
@@ -146,7 +156,12 @@ export class Session extends Emitter<Record<never, never>, Record<never, never>,
     opts.hostname = elsewhere || (from ? from.host : "localhost");
     if (typeof opts.query == "string") opts.query = decodeQuery(opts.query);
     opts.path = opts.path!.replace(/\/$/, "") + (opts.addTrailingSlash ? "/" : "");
-    this.transports = ((opts.transports || ["polling", "websocket"]) as any[]).map((each) => {
+    const classes = opts.transportImplementations;
+    if (classes && opts.transports) {
+      throw new Error("both `transports` and `transportImplementations`");
+    }
+    // The order of the official client, which puts polling first because it works everywhere.
+    this.transports = ((classes || opts.transports || Object.keys(TRANSPORTS)) as any[]).map((each) => {
       if (typeof each == "string") return each;
       const name: string = each.prototype.name;
       this._classes[name] = each;
@@ -187,17 +202,9 @@ export class Session extends Emitter<Record<never, never>, Record<never, never>,
     return this;
   }
 
-  /**
-   * Whether the server should have been heard of by now. Timers sleep with the machine, so this is
-   * asked before anything is sent: after a sleep it would go into the void.
-   */
+  /** Whether the server should have been heard of by now; if so, the session is about to end. */
   hasPingExpired(): boolean {
-    const expired = Date.now() > this._pingDeadline;
-    if (expired) {
-      this._pingDeadline = Infinity;
-      soon(() => this._closed("ping timeout"));
-    }
-    return expired;
+    return this._heartbeat.expired();
   }
 
   private _open(): void {
@@ -212,7 +219,11 @@ export class Session extends Emitter<Record<never, never>, Record<never, never>,
       soon(() => this._failed(new Error("unknown transport")));
       return;
     }
-    this._listenToPage();
+    this._stopListening = watchPage(this.opts, {
+      look: () => this.hasPingExpired(),
+      lost: (description) => this._closed("transport close", { description }),
+      leave: () => this.transport.off().close(),
+    });
     this._use(transport);
     transport.open();
   }
@@ -246,7 +257,7 @@ export class Session extends Emitter<Record<never, never>, Record<never, never>,
         this._write("pong");
         this.emitReserved("ping");
         this.emitReserved("pong");
-        return this._expectPing();
+        return this._heartbeat.expect();
       case "message":
         this.emitReserved("data", packet.data);
         this.emitReserved("message", packet.data);
@@ -267,7 +278,7 @@ export class Session extends Emitter<Record<never, never>, Record<never, never>,
     this.emitReserved("handshake", data);
     this.id = this.transport.query.sid = data.sid;
     // A server that talks nonsense gets the protocol's own defaults.
-    this._patience = positive(data.pingInterval, 25000) + positive(data.pingTimeout, 20000);
+    this._heartbeat.agree(data);
     this._maxPayload = positive(data.maxPayload, Infinity);
     this._upgrades = Array.isArray(data.upgrades)
       ? data.upgrades.filter((each) => this.transports.includes(each) && each != this.transport.name)
@@ -279,13 +290,7 @@ export class Session extends Emitter<Record<never, never>, Record<never, never>,
       this._flush();
     }
     if (this.readyState == "open" && this.opts.upgrade) this._upgrades.forEach((name) => this._probe(name));
-    if ((this.readyState as string) != "closed") this._expectPing();
-  }
-
-  private _expectPing(): void {
-    this._stopPingTimer();
-    this._pingDeadline = Date.now() + this._patience;
-    this._stopPingTimer = after(this._patience, this.opts, () => this._closed("ping timeout"));
+    if ((this.readyState as string) != "closed") this._heartbeat.expect();
   }
 
   /** Tries a better transport beside the one in use: `2probe`, `3probe`, pause the old one, `5`. */
@@ -304,7 +309,11 @@ export class Session extends Emitter<Record<never, never>, Record<never, never>,
       abandon();
       if (this.upgrading) this.transport.resume();
       this.upgrading = false;
-      const err = Object.assign(new Error("probe error: " + ((why as Error).message || why)), { transport: name });
+      const err = Object.assign(new Error("probe error: " + ((why as Error).message || why)), {
+        transport: name,
+        cause: why,
+        hint: (why as any).hint,
+      });
       this.emitReserved("upgradeError", err);
       this._flush();
     };
@@ -386,8 +395,7 @@ export class Session extends Emitter<Record<never, never>, Record<never, never>,
   private _closed(reason: string, description?: CloseDetails | Error): void {
     if (this.readyState == "closed") return;
     this.readyState = "closed";
-    this._stopPingTimer();
-    this._pingDeadline = Infinity;
+    this._heartbeat.stop();
     this._stopProbes.forEach((each) => each());
     this._stopListening();
     if (this.transport) this.transport.off().close();
@@ -396,24 +404,4 @@ export class Session extends Emitter<Record<never, never>, Record<never, never>,
     this.writeBuffer = [];
     this._inFlight = 0;
   }
-
-  private _listenToPage(): void {
-    if (onNode || !root.addEventListener) return;
-    const offline = () => this._closed("transport close", { description: "network connection lost" });
-    const leave = () => {
-      this.transport.off();
-      this.transport.close();
-    };
-    // The own machine is reachable without a network.
-    if (this.opts.hostname != "localhost") root.addEventListener("offline", offline);
-    if (this.opts.closeOnBeforeunload) root.addEventListener("beforeunload", leave);
-    this._stopListening = () => {
-      root.removeEventListener("offline", offline);
-      root.removeEventListener("beforeunload", leave);
-    };
-  }
-}
-
-function positive(value: unknown, otherwise: number): number {
-  return typeof value == "number" && value > 0 ? value : otherwise;
 }

@@ -4,28 +4,8 @@
 import { bracketed, encodeQuery } from "../address.js";
 import { Emitter } from "../emitter.js";
 import { decodePacket, type BinaryType, type Packet, type RawData } from "./packet.js";
+import { TransportError, type CloseDetails } from "./error.js";
 import type { SessionOptions } from "./session.js";
-
-/** Why a transport broke. */
-export class TransportError extends Error {
-  readonly type = "TransportError";
-
-  constructor(
-    message: string,
-    /** An HTTP status, or the event or error the platform gave. */
-    readonly description: any,
-    /** The response, where there is one. */
-    readonly context: any,
-  ) {
-    super(message);
-  }
-}
-
-/** More about a close. */
-export interface CloseDetails {
-  description: string;
-  context?: any;
-}
 
 interface TransportEvents {
   open: () => void;
@@ -36,6 +16,12 @@ interface TransportEvents {
   pollComplete: () => void;
   drain: () => void;
 }
+
+/** A class that makes transports. */
+export type TransportClass = new (opts: any) => Transport;
+
+/** The transports by name. An entry (`index.ts`, `node.ts`, `websocket.ts`) fills in those it brings. */
+export const TRANSPORTS: { [name: string]: TransportClass } = Object.create(null);
 
 export abstract class Transport extends Emitter<Record<never, never>, Record<never, never>, TransportEvents> {
   query: Record<string, unknown>;
@@ -99,8 +85,8 @@ export abstract class Transport extends Emitter<Record<never, never>, Record<nev
     this.emitReserved("packet", packet);
   }
 
-  protected onError(reason: string, description?: any, context?: any): this {
-    this.emitReserved("error", new TransportError(reason, description, context));
+  protected onError(reason: string, description?: any, context?: any, hint?: string): this {
+    this.emitReserved("error", new TransportError(reason, description, context, hint));
     return this;
   }
 
@@ -132,4 +118,5 @@ export abstract class Transport extends Emitter<Record<never, never>, Record<nev
   }
 }
 
-export type { BinaryType };
+export { TransportError };
+export type { BinaryType, CloseDetails };

@@ -1,11 +1,12 @@
-// The platform's WebSocket: browsers, Deno, Bun, Node from 22 on.
+// The platform's WebSocket: browsers, workers, Deno, Bun.
 
-import { root } from "../root.js";
 import { soon } from "../timer.js";
 import { encodePacket, loadBlobs, type Packet } from "./packet.js";
 import { Transport } from "./transport.js";
 
 export class WS extends Transport {
+  /** Whether the platform sends a Blob by itself. */
+  protected takesBlobs = true;
   private _ws: WebSocket | undefined;
 
   get name(): string {
@@ -13,14 +14,11 @@ export class WS extends Transport {
   }
 
   protected doOpen(): void {
-    const { protocols, extraHeaders, timestampRequests } = this.opts;
-    const query = timestampRequests ? this.stamped() : { ...this.query };
+    const query = this.opts.timestampRequests ? this.stamped() : { ...this.query };
     if (!this.supportsBinary) query.b64 = 1;
     let ws: WebSocket;
     try {
-      // Node takes headers where browsers take protocols only; those would choke on the object.
-      const last: any = extraHeaders && onNode ? { protocols, headers: extraHeaders } : protocols;
-      ws = new WebSocket(this.createUri("ws", query), last || []);
+      ws = this.socket(this.createUri("ws", query));
     } catch (err) {
       // As an event, not thrown: nobody is listening yet.
       soon(() => this.onError("websocket error", err));
@@ -31,7 +29,19 @@ export class WS extends Transport {
     ws.onopen = () => this.onOpen();
     ws.onclose = (context) => this.onClose({ description: "websocket connection closed", context });
     ws.onmessage = (event) => this.onData(event.data);
-    ws.onerror = (event) => this.onError("websocket error", event);
+    ws.onerror = (event) =>
+      this.onError(
+        "websocket error",
+        event,
+        undefined,
+        // Browsers do not say why, so that no page can look around in a network by it.
+        this.readyState == "opening" ? "no WebSocket at " + ws.url.split("?")[0] + ", or something on the way blocks it" : undefined,
+      );
+  }
+
+  /** The platform's own; the entry for Node has another. */
+  protected socket(uri: string): WebSocket {
+    return new WebSocket(uri, this.opts.protocols || []);
   }
 
   protected doClose(): void {
@@ -57,11 +67,8 @@ export class WS extends Transport {
         this.emitReserved("drain");
       });
     };
-    const loading = this.supportsBinary ? undefined : loadBlobs(packets);
+    const loading = this.supportsBinary && this.takesBlobs ? undefined : loadBlobs(packets);
     if (loading) loading.then(send, (err) => this.onError("websocket error", err));
     else send();
   }
 }
-
-/** Whether this is Node and not a page. */
-export const onNode = typeof root.process == "object" && !!(root.process.versions && root.process.versions.node);

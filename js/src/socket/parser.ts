@@ -5,42 +5,26 @@ import { isBinary } from "../engine/packet.js";
 import { Emitter } from "../emitter.js";
 import { isPacketValid, PacketType, type Packet } from "./packet.js";
 
-export interface DecoderOptions {
-  /** Given to `JSON.parse`. */
-  reviver?: (this: any, key: string, value: any) => any;
-  /** Most binaries one packet may announce (default 10). */
-  maxAttachments?: number;
-}
-
+// Most binaries one packet may announce.
+const MAX_ATTACHMENTS = 10;
 // Nobody nests this deep by hand, and each level is a stack frame.
 const MAX_DEPTH = 128;
 
 export class Encoder {
-  constructor(private _replacer?: (this: any, key: string, value: any) => any) {}
-
   /** One text, and after it the binaries it announces. */
   encode(packet: Packet): any[] {
     const { nsp, data, id } = packet;
     const attachments: any[] = [];
-    const replacer = this._replacer;
     const carries = packet.type == PacketType.EVENT || packet.type == PacketType.ACK;
     // One walk both finds the binaries and writes the text. `this[key]` is the value before its toJSON:
     // a Buffer would arrive here as a list of numbers.
     const json =
       data == null
         ? ""
-        : JSON.stringify(
-            data,
-            carries || replacer
-              ? function (this: any, key, value) {
-                  const raw = this[key];
-                  if (carries && isBinary(raw)) {
-                    return { "_placeholder": true, "num": attachments.push(raw) - 1 };
-                  }
-                  return replacer ? replacer.call(this, key, value) : value;
-                }
-              : undefined,
-          );
+        : JSON.stringify(data, function (this: any, key, value) {
+            const raw = this[key];
+            return carries && isBinary(raw) ? { "_placeholder": true, "num": attachments.push(raw) - 1 } : value;
+          });
     const count = attachments.length;
     const type = count ? packet.type + 3 : packet.type; // EVENT → BINARY_EVENT, ACK → BINARY_ACK
     const text =
@@ -57,34 +41,24 @@ interface Pending {
 
 export class Decoder extends Emitter<Record<never, never>, Record<never, never>, { decoded: (packet: Packet) => void }> {
   private _pending: Pending | undefined;
-  private _reviver: DecoderOptions["reviver"];
-  private _maxAttachments: number;
-
-  constructor(options?: DecoderOptions | DecoderOptions["reviver"]) {
-    super();
-    const all: DecoderOptions = typeof options == "function" ? { reviver: options } : options || {};
-    this._reviver = all.reviver;
-    this._maxAttachments = all.maxAttachments ?? 10;
-  }
-
   /** Takes one Engine.IO message; emits `decoded` when a packet is complete; throws if it never will be. */
   add(message: any): void {
     const pending = this._pending;
     if (typeof message == "string") {
-      if (pending) throw new Error("text where an attachment was due");
+      if (pending) throw new Error("unexpected text");
       const { packet, count } = this._read(message);
       if (count) this._pending = { packet, attachments: [], count };
       else this.emitReserved("decoded", packet);
     } else if (isBinary(message)) {
-      if (!pending) throw new Error("attachment without a packet");
+      if (!pending) throw new Error("unexpected binary");
       if (pending.attachments.push(message) < pending.count) return;
       this._pending = undefined;
       const { packet, attachments } = pending;
       packet.data = fill(packet.data, attachments, 0);
-      if (attachments.some((each) => each !== USED)) throw new Error("attachment not referred to");
+      if (attachments.some((each) => each !== USED)) throw new Error("illegal attachments");
       this.emitReserved("decoded", packet);
     } else {
-      throw new Error("neither text nor binary");
+      throw new Error("unexpected message");
     }
   }
 
@@ -100,11 +74,11 @@ export class Decoder extends Emitter<Record<never, never>, Record<never, never>,
     const wire = +parts[1]!;
     const binary = wire >= PacketType.BINARY_EVENT;
     const count = +(parts[2] || 0);
-    if (binary != !!count || count > this._maxAttachments) throw new Error("illegal number of attachments");
+    if (binary != !!count || count > MAX_ATTACHMENTS) throw new Error("illegal attachments");
     const packet: Packet = { type: binary ? wire - 3 : wire, nsp: (parts[3] || "/").replace(/,$/, "") };
     if (parts[4]) packet.id = +parts[4];
     const json = text.slice(parts[0].length);
-    if (json) packet.data = JSON.parse(json, this._reviver);
+    if (json) packet.data = JSON.parse(json);
     if (!isPacketValid(packet)) throw new Error("invalid payload");
     return { packet, count };
   }

@@ -1,0 +1,14 @@
+interface Watcher {
+    /** Time may have passed unnoticed. */
+    look: () => unknown;
+    /** The connection is gone, whatever it seems. */
+    lost: (description: string) => void;
+    /** The page ends, and nobody wants to hear of it. */
+    leave: () => void;
+}
+/** Watches the page, if this is one; the answer ends that. */
+export declare function watchPage(options: {
+    hostname?: string;
+    closeOnBeforeunload?: boolean;
+}, { look, lost, leave }: Watcher): () => void;
+export {};

@@ -1,0 +1,10 @@
+import { io } from "./client.js";
+import { Fetch } from "./engine/fetch.js";
+import { Transport, type TransportClass } from "./engine/transport.js";
+import { WS } from "./engine/websocket.js";
+import { XHR } from "./engine/xhr.js";
+import { NodePolling } from "./node/polling.js";
+import { NodeWS } from "./node/websocket.js";
+export * from "./client.js";
+export { io as default, Transport, Fetch, XHR, WS as WebSocket, NodePolling as NodeXHR, NodeWS as NodeWebSocket };
+export type { TransportClass };

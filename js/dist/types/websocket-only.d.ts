@@ -1,0 +1,3 @@
+import { io } from "./client.js";
+export * from "./client.js";
+export { io as default };
