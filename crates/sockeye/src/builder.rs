@@ -22,6 +22,7 @@ use crate::id;
 use crate::layer::Layer;
 use crate::link::Hall;
 use crate::namespace::{Namespace, Place};
+use crate::rate::EventRate;
 use crate::recovery::Store;
 use crate::rooms::RoomEvent;
 use crate::rules::{NamespaceBuilder, Rules};
@@ -158,6 +159,7 @@ pub struct ServerBuilder {
     max_namespaces: usize,
     max_handlers: usize,
     max_acks: usize,
+    event_rate: Option<EventRate>,
     error_acks: bool,
     keep_after_panic: bool,
     parser: Choice,
@@ -182,6 +184,7 @@ impl Default for ServerBuilder {
             max_namespaces: 128,
             max_handlers: 64,
             max_acks: 10_000,
+            event_rate: None,
             error_acks: true,
             keep_after_panic: false,
             parser: Choice::Detect,
@@ -380,6 +383,12 @@ impl ServerBuilder {
     /// out.
     pub fn max_acks_per_socket(mut self, count: usize) -> Self {
         self.max_acks = count;
+        self
+    }
+
+    /// A limit on the events each socket may send. Default none.
+    pub fn event_rate(mut self, rate: EventRate) -> Self {
+        self.event_rate = Some(rate);
         self
     }
 
@@ -644,6 +653,7 @@ impl ServerBuilder {
             max_handlers: self.max_handlers,
             max_acks: self.max_acks,
             max_waiting: 64,
+            event_rate: self.event_rate,
             error_acks: self.error_acks,
             keep_after_panic: self.keep_after_panic,
             skip_middlewares: self.recovery.is_some_and(|settings| settings.skip_middlewares),

@@ -21,10 +21,13 @@ use sockeye_proto::socket::{
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::ack::AckSender;
 use crate::connect::{self, Newcomer, Taken, Verdict, Wish};
 use crate::dispatch;
 use crate::gate;
+use crate::rate::Excess;
 use crate::recovery::Given;
+use crate::refusal::Refusal;
 use crate::run;
 use crate::server::Core;
 use crate::socket::{Member, Socket};
@@ -276,7 +279,9 @@ impl Desk {
     fn deliver(&mut self, at: usize, socket: &Socket, body: Body<'_>) -> Flow {
         match body {
             Body::Event { id, name, args } => {
-                dispatch::event(socket, id, &name, &args);
+                if self.may(socket, id) {
+                    dispatch::event(socket, id, &name, &args);
+                }
             }
             Body::Ack { id, args } => {
                 if !socket.0.acknowledged(id, args.into_payload()) {
@@ -292,6 +297,23 @@ impl Desk {
             }
         }
         Flow::Continue
+    }
+
+    /// Whether a socket may send one more event; sees to those that may not.
+    fn may(&self, socket: &Socket, id: Option<u64>) -> bool {
+        let Some(rate) = &self.core.config.event_rate else { return true };
+        if socket.0.take_token(rate) {
+            return true;
+        }
+        count(&self.core.counters.too_many_events);
+        match (rate.excess, id) {
+            (Excess::Refuse, Some(id)) => {
+                AckSender::new(socket.clone(), id).refuse(&Refusal::new("too many events"))
+            }
+            (Excess::Disconnect, _) => drop(socket.depart(Reason::Custom("rate limit".into()), true)),
+            _ => {}
+        }
+        false
     }
 
     fn connect(&mut self, name: String, auth: Arc<str>) -> Flow {

@@ -30,6 +30,7 @@ use crate::extract::Mismatch;
 use crate::link::Hall;
 use crate::namespace::{Namespace, Place, Tenancy};
 use crate::operator::{Asking, FoundSocket, IntoRooms, Operator};
+use crate::rate::EventRate;
 use crate::recovery::{Lost, Store};
 use crate::rules::Rules;
 use crate::socket::{Member, Socket};
@@ -80,6 +81,7 @@ pub(crate) struct Config {
     pub(crate) max_handlers: usize,
     pub(crate) max_acks: usize,
     pub(crate) max_waiting: usize,
+    pub(crate) event_rate: Option<EventRate>,
     pub(crate) error_acks: bool,
     pub(crate) keep_after_panic: bool,
     pub(crate) skip_middlewares: bool,

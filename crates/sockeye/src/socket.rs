@@ -16,6 +16,7 @@ use sockeye_proto::socket::{
     Dialect, Encoded, Out, PacketOut, Payload, disconnected, encode, encode_ack, encode_event,
 };
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::ack::{Asked, CallError, Entry, Waiter, Waiting};
 use crate::data::Data;
@@ -27,6 +28,7 @@ use crate::handler::{DisconnectCall, DisconnectHandler, Disconnector, Handler, L
 use crate::listeners::{ListenerId, Listeners, Outgoing, Registered};
 use crate::namespace::{Namespace, Tenancy};
 use crate::operator::{IntoRooms, Operator};
+use crate::rate::{Bucket, EventRate};
 use crate::recovery::{Given, RecoveryFailure};
 use crate::run::{self, Serial, Work};
 use crate::server::Server;
@@ -70,6 +72,8 @@ const HAS_OUTGOING: u8 = 2;
 
 #[derive(Default)]
 struct Extra {
+    /// Only where events are limited.
+    bucket: Option<Bucket>,
     waiting: Waiting,
     listeners: Option<Box<Listeners>>,
 }
@@ -847,6 +851,12 @@ impl Inner {
             oldest.answer(&self.id, Err(CallError::TimedOut));
         }
         true
+    }
+
+    /// Whether the rate of events allows one more.
+    pub(crate) fn take_token(&self, rate: &EventRate) -> bool {
+        let now = Instant::now();
+        lock(&self.extra).bucket.get_or_insert_with(|| Bucket::full(now)).take(now, rate)
     }
 
     /// An answer arrived; false if nobody asked.

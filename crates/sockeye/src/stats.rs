@@ -72,6 +72,8 @@ counters! {
     not_recovered
     /// Events received.
     events
+    /// Events beyond the event rate.
+    too_many_events
     /// Events that nobody listens to.
     unheard
     /// Events whose payload did not fit a handler.

@@ -549,3 +549,35 @@ async fn a_hundred_pipelined_events_keep_their_order() {
         client.hears(&format!(r#"2["m",{m}]"#)).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn too_many_events_are_dropped_refused_or_the_end() {
+    use sockeye::{EventRate, Excess};
+    for excess in [Excess::Drop, Excess::Refuse, Excess::Disconnect] {
+        let server = Server::builder()
+            .event_rate(EventRate::per_second(10).burst(2).excess(excess))
+            .on("x", async |Data(n): Data<u32>| Ack(n))
+            .build()
+            .unwrap();
+        let (mut client, _) = Client::join(&server).await;
+        let (mut neighbour, _) = Client::join(&server).await;
+        for n in 0..3 {
+            client.say(&format!(r#"2{n}["x",{n}]"#)).await;
+        }
+        client.hears("30[0]").await;
+        client.hears("31[1]").await;
+        match excess {
+            Excess::Refuse => client.hears(r#"32[{"error":{"message":"too many events"}}]"#).await,
+            Excess::Disconnect => client.hears("1").await,
+            _ => client.hears_nothing().await,
+        }
+        assert_eq!(server.stats().too_many_events, 1);
+        neighbour.say(r#"20["x",9]"#).await;
+        neighbour.hears("30[9]").await;
+        if excess != Excess::Disconnect {
+            sleep(Duration::from_millis(200)).await;
+            client.say(r#"23["x",3]"#).await;
+            client.hears("33[3]").await;
+        }
+    }
+}
