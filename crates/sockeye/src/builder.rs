@@ -14,7 +14,7 @@ use sockeye_engine::{
 };
 use sockeye_proto::socket::{Choice, Limits, Parser, Payload};
 
-use crate::adapter::{Adapter, LocalAdapter};
+use crate::adapter::Adapter;
 use crate::cluster::Cluster;
 use crate::dynamic::{NamespaceMatch, Parent};
 use crate::handler::{ConnectHandler, DisconnectHandler, Handler, Middleware};
@@ -152,7 +152,7 @@ pub struct ServerBuilder {
     root: NamespaceBuilder,
     namespaces: Vec<(String, NamespaceBuilder)>,
     parents: Vec<(NamespaceMatch, NamespaceBuilder)>,
-    adapter: Arc<dyn Adapter>,
+    adapter: Option<Arc<dyn Adapter>>,
     recovery: Option<ConnectionStateRecovery>,
     connect_timeout: Duration,
     cleanup: bool,
@@ -177,7 +177,7 @@ impl Default for ServerBuilder {
             root: NamespaceBuilder::default(),
             namespaces: Vec::new(),
             parents: Vec::new(),
-            adapter: Arc::new(LocalAdapter),
+            adapter: None,
             recovery: None,
             connect_timeout: Duration::from_secs(45),
             cleanup: true,
@@ -319,9 +319,9 @@ impl ServerBuilder {
         self
     }
 
-    /// Joins a cluster. Default: a cluster of one, [`LocalAdapter`].
+    /// Joins a cluster. Default: a cluster of one, [`LocalAdapter`](crate::adapter::LocalAdapter).
     pub fn adapter(mut self, adapter: impl Adapter) -> Self {
-        self.adapter = Arc::new(adapter);
+        self.adapter = Some(Arc::new(adapter));
         self
     }
 

@@ -13,6 +13,7 @@ use sockeye_proto::socket::Payload;
 use tokio::sync::mpsc;
 
 use crate::ack::{CallError, Collector, Waiter};
+use crate::adapter::LocalAdapter;
 use crate::adapter::{
     Adapter, AdapterError, Answer, NodeId, Request, RequestId, Response, SocketDescription,
 };
@@ -30,6 +31,8 @@ use crate::sync::{lock, read};
 /// The adapter and the requests that wait.
 pub(crate) struct Cluster {
     adapter: Arc<dyn Adapter>,
+    /// Nobody else is there, so nothing needs to be made ready for sending.
+    alone: bool,
     waiting: Arc<Mutex<Waiting>>,
 }
 
@@ -39,8 +42,15 @@ type Waiting = HashMap<RequestId, mpsc::UnboundedSender<Answer>>;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Cluster {
-    pub(crate) fn new(adapter: Arc<dyn Adapter>) -> Self {
-        Self { adapter, waiting: Arc::default() }
+    /// Without an adapter, a cluster of one.
+    pub(crate) fn new(adapter: Option<Arc<dyn Adapter>>) -> Self {
+        let alone = adapter.is_none();
+        Self { adapter: adapter.unwrap_or_else(|| Arc::new(LocalAdapter)), alone, waiting: Arc::default() }
+    }
+
+    /// Whether there can be no other node.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.alone
     }
 
     /// Hands the adapter its way in.

@@ -183,7 +183,7 @@ impl Operator {
     pub fn emit_payload(self, payload: Payload) {
         let core = &self.namespace.server.0;
         let place = &self.namespace.place;
-        if !self.local {
+        if self.goes_out() {
             let request = Request::Broadcast {
                 audience: self.audience.clone(),
                 payload: payload.clone(),
@@ -228,7 +228,7 @@ impl Operator {
         let core = &self.namespace.server.0;
         let place = &self.namespace.place;
         let timeout = self.timeout.unwrap_or(TIMEOUT);
-        let nodes = (!self.local).then(|| {
+        let nodes = self.goes_out().then(|| {
             let asked = core.cluster.ask();
             let request = Request::Broadcast {
                 audience: self.audience.clone(),
@@ -256,7 +256,7 @@ impl Operator {
         let place = &self.namespace.place;
         let here = place.sockets(&self.audience).into_iter().map(FoundSocket::Local);
         let mut found: Vec<_> = here.collect();
-        if !self.local {
+        if self.goes_out() {
             let core = &self.namespace.server.0;
             let timeout = self.timeout.unwrap_or(PATIENCE);
             let there = core.cluster.fetch(core, &place.name, self.audience, timeout).await?;
@@ -299,10 +299,15 @@ impl Operator {
         }
     }
 
+    /// Whether other nodes have to hear of it.
+    fn goes_out(&self) -> bool {
+        !self.local && !self.namespace.server.0.cluster.is_alone()
+    }
+
     /// Asks the others, and gives the sockets of this node.
     fn request(&self, request: impl FnOnce(Audience) -> Request) -> Vec<Socket> {
         let core = &self.namespace.server.0;
-        if !self.local {
+        if self.goes_out() {
             core.cluster.publish(core, self.namespace.name(), &request(self.audience.clone()));
         }
         self.namespace.place.sockets(&self.audience)
