@@ -44,6 +44,8 @@ pub(crate) struct Life<L: Link> {
     full: bool,
     /// The outbox is too full to read on.
     choked: bool,
+    /// The session's WebSocket has completed a message.
+    pub(crate) delivered: bool,
     pub(crate) signs: Signs,
 }
 
@@ -52,6 +54,8 @@ pub(crate) struct Life<L: Link> {
 pub(crate) struct Signs {
     /// Write `3probe` on the candidate.
     pub(crate) probe: bool,
+    /// Write this on the candidate.
+    pub(crate) pong: Option<Box<frame::Control>>,
     /// The candidate is the session's socket.
     pub(crate) switch: bool,
     /// The candidate has to go.
@@ -90,6 +94,7 @@ impl<L: Link> Life<L> {
             paused: false,
             full: false,
             choked: false,
+            delivered: false,
             signs: Signs::default(),
         }
     }
@@ -189,6 +194,7 @@ impl<L: Link> Life<L> {
     }
 
     fn event(&mut self, lane: Lane, event: Event<'_>) {
+        self.delivered |= matches!(event, Event::Text(_) | Event::Binary(_));
         match event {
             Event::Text(text) => match decode_text(&text, self.machine.protocol()) {
                 Ok(packet) => self.packet(lane, packet),
@@ -207,6 +213,8 @@ impl<L: Link> Life<L> {
                 if lane == Lane::WebSocket {
                     self.session.0.lock().pong(&self.session.0, Bytes::copy_from_slice(pong.as_slice()));
                     self.session.0.flush_later(&self.session);
+                } else {
+                    self.signs.pong = Some(Box::new(pong));
                 }
             }
             Event::Pong(_) => {}
@@ -354,8 +362,10 @@ impl<L: Link> Life<L> {
             MachineReason::TransportError(fault) => Reason::TransportError(fault.as_str()),
             MachineReason::PingTimeout => Reason::PingTimeout,
             MachineReason::ParseError => Reason::ParseError,
-            MachineReason::ForcedClose => self.closing.take().unwrap_or(Reason::ForcedClose),
+            MachineReason::ForcedClose => Reason::ForcedClose,
         };
+        // Where we had a reason of our own, it is the reason, even if the peer was faster to hang up.
+        let reason = self.closing.take().unwrap_or(reason);
         if let Some(farewell) = &mut self.signs.farewell
             && !farewell.heard
         {

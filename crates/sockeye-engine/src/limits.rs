@@ -16,7 +16,15 @@ use crate::refused::Cause;
 /// Sessions and recent handshakes by address.
 #[derive(Default)]
 pub(crate) struct Addresses {
-    table: Mutex<HashMap<IpAddr, Address>>,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    addresses: HashMap<IpAddr, Address>,
+    /// How many there were after the last tidying. The next one is due when there are twice as many: so its cost is
+    /// shared by as many handshakes as it looks at addresses.
+    tidied: usize,
 }
 
 #[derive(Default)]
@@ -40,12 +48,13 @@ impl Addresses {
     pub(crate) fn admit(&self, ip: IpAddr, config: &Config) -> Result<(), Cause> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if table.len() > REMEMBERED {
+        if table.addresses.len() > REMEMBERED.max(2 * table.tidied) {
             let full =
                 |one: &Address| one.bucket.as_ref().is_none_or(|b| b.level(now, config) >= burst(config));
-            table.retain(|_, one| one.sessions > 0 || !full(one));
+            table.addresses.retain(|_, one| one.sessions > 0 || !full(one));
+            table.tidied = table.addresses.len();
         }
-        let address = table.entry(ip).or_default();
+        let address = table.addresses.entry(ip).or_default();
         if config.handshake_rate.is_some() {
             let bucket = address.bucket.get_or_insert(Bucket { tokens: burst(config), at: now });
             *bucket = Bucket { tokens: bucket.level(now, config), at: now };
@@ -68,7 +77,7 @@ impl Addresses {
     /// A session from `ip` has settled.
     pub(crate) fn settled(&self, ip: IpAddr) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(address) = table.get_mut(&ip) {
+        if let Some(address) = table.addresses.get_mut(&ip) {
             address.unsettled = address.unsettled.saturating_sub(1);
         }
     }
@@ -76,11 +85,11 @@ impl Addresses {
     /// A session from `ip` is gone.
     pub(crate) fn gone(&self, ip: IpAddr, was_unsettled: bool) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(address) = table.get_mut(&ip) {
+        if let Some(address) = table.addresses.get_mut(&ip) {
             address.sessions = address.sessions.saturating_sub(1);
             address.unsettled = address.unsettled.saturating_sub(usize::from(was_unsettled));
             if address.sessions == 0 && address.bucket.is_none() {
-                table.remove(&ip);
+                table.addresses.remove(&ip);
             }
         }
     }
@@ -159,7 +168,30 @@ mod tests {
         assert_eq!(addresses.admit(one, &config), Err(Cause::FullForAddress));
         addresses.gone(one, false);
         addresses.gone(one, true);
-        assert!(addresses.table.lock().unwrap().is_empty());
+        assert!(addresses.table.lock().unwrap().addresses.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_addresses_are_not_gone_through_for_each_handshake() {
+        let config = Config::default();
+        let addresses = Addresses::default();
+        let one = |n: u32| IpAddr::V4((0xC000_0000 + n).into());
+        let tidied = || addresses.table.lock().unwrap().tidied;
+        let count = REMEMBERED as u32 + 1;
+        for n in 0..=count {
+            assert_eq!(addresses.admit(one(n), &config), Ok(()));
+        }
+        assert_eq!(tidied(), REMEMBERED + 1, "all have sessions, so none can go");
+        for n in 0..=count {
+            addresses.gone(one(n), true);
+        }
+        tokio::time::advance(Duration::from_secs(60)).await;
+        for n in count + 1..=2 * count + 1 {
+            assert_eq!(tidied(), REMEMBERED + 1, "{n}");
+            assert_eq!(addresses.admit(one(n), &config), Ok(()));
+        }
+        assert_eq!(addresses.admit(one(0), &config), Ok(()));
+        assert!(addresses.table.lock().unwrap().addresses.len() <= count as usize + 2);
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     /// The address it is counted under, see [`crate::limits`].
     pub(crate) counted: Option<IpAddr>,
     pub(crate) protocol: Protocol,
+    /// The number of a JSONP client. Said by the handshake, and by no later request.
+    pub(crate) jsonp: Option<Box<str>>,
     flags: AtomicU8,
     /// What waits in the outbox, by [`cost`]. Changed under the lock only, read by anyone.
     queued: AtomicUsize,
@@ -95,7 +97,9 @@ impl Shared {
         counted: Option<IpAddr>,
         protocol: Protocol,
         transport: Transport,
+        jsonp: Option<&str>,
     ) -> Self {
+        let number = |j: &str| j.chars().filter(char::is_ascii_digit).take(20).collect();
         let websocket = if transport == Transport::WebSocket { WEBSOCKET } else { 0 };
         Shared {
             id,
@@ -103,6 +107,7 @@ impl Shared {
             remote,
             counted,
             protocol,
+            jsonp: jsonp.map(number),
             flags: AtomicU8::new(OPEN | SEATED | websocket),
             queued: AtomicUsize::new(0),
             outbox: Mutex::new(Outbox {
@@ -301,7 +306,8 @@ impl Shared {
     }
 
     pub(crate) fn settle(&self) {
-        if self.flags.fetch_or(SETTLED, Relaxed) & SETTLED == 0 && self.has(SEATED) {
+        // Whoever sets the flag gives the place back, here or in `leave`: so it is given back once.
+        if self.flags.fetch_or(SETTLED, Relaxed) & SETTLED == 0 {
             self.common.settled(self.counted);
         }
     }
@@ -314,7 +320,8 @@ impl Shared {
     /// Its id belongs to another session: gives the place back without touching that one's entry.
     pub(crate) fn disown(&self) {
         if self.flags.fetch_and(!(SEATED | OPEN), Relaxed) & SEATED != 0 {
-            self.common.vacate(self.counted, true);
+            let unsettled = self.flags.fetch_or(SETTLED, Relaxed) & SETTLED == 0;
+            self.common.vacate(self.counted, unsettled);
         }
     }
 
@@ -599,7 +606,12 @@ impl Outbox {
             let count = match self.gather(shared.protocol, &mut write) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                done => done?,
+                Ok(count) => count,
+                Err(error) => {
+                    // There may be room again without all having left.
+                    self.emptied(shared);
+                    return Err(error);
+                }
             };
             self.advance(shared, count);
         }

@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -123,13 +124,13 @@ impl<A: Application> Engine<A> {
             found = Some(session);
             Some(facts)
         })?;
-        if !self.allows_origin(parts, origin) {
+        if !self.allows_origin(parts, origin) || (query.j.is_some() && self.is_foreign_script(parts)) {
             return Err(Refused::new(ConnectionError::Forbidden, Cause::ForeignOrigin));
         }
         match (passed, found) {
             (Passed::Handshake(transport), _) => self.handshake(parts, &query, transport, peer).await,
-            (Passed::Poll, Some(session)) => self.poll(parts, &query, session).await,
-            (Passed::Post, Some(session)) => self.post(parts, &query, session, body).await,
+            (Passed::Poll, Some(session)) => self.poll(parts, session).await,
+            (Passed::Post, Some(session)) => self.post(parts, session, body).await,
             (Passed::Candidate, Some(session)) => self.candidate(parts, &query, session),
             _ => Err(ConnectionError::SessionUnknown.into()),
         }
@@ -148,6 +149,15 @@ impl<A: Application> Engine<A> {
         let host = host.or(parts.uri.authority().map(|authority| authority.as_str()));
         host.is_some_and(|host| cors::same_host(origin, host))
             || allowed.is_some_and(|set| set.contains(origin))
+    }
+
+    /// A script element names no origin and may be of any site, and JSONP answers with scripts. Browsers new enough to
+    /// say where a request comes from know CORS, so nobody needs JSONP there who may come in at all.
+    fn is_foreign_script(&self, parts: &Parts) -> bool {
+        let site = parts.headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+        let config = self.config();
+        let allowed = config.origins.as_ref().or(config.cors.as_ref().map(|cors| &cors.origins));
+        matches!(site, Some(b"cross-site" | b"same-site")) && !matches!(allowed, Some(Origins::Any))
     }
 
     // ---- a new client -------------------------------------------------------------------------------------------
@@ -188,13 +198,27 @@ impl<A: Application> Engine<A> {
         if !legal {
             return Err(id_failure());
         }
-        let shared =
-            Shared::new(id.into(), common.clone(), peer.remote, place.keep(), query.protocol, transport);
+        let jsonp = query.j.as_deref().filter(|_| transport == Transport::Polling);
+        let shared = Shared::new(
+            id.into(),
+            common.clone(),
+            peer.remote,
+            place.keep(),
+            query.protocol,
+            transport,
+            jsonp,
+        );
         let session = Session(Arc::new(shared));
         if !common.registry.insert(&session) {
             // The id names somebody else, whose entry must stay.
             session.0.disown();
             return Err(id_failure());
+        }
+        // The hooks may have taken their time. Looked at after the session can be found, so that either this sees the
+        // server going down, or that sees the session.
+        if common.draining.load(Relaxed) {
+            session.0.leave();
+            return Err(Refused::busy(Cause::Draining));
         }
         if let Some(initial) = &config.initial_packet {
             let message = match initial {
@@ -208,14 +232,14 @@ impl<A: Application> Engine<A> {
             Some(accept) => self.switching(query, &accept, session, Some(handshake)),
             None => {
                 let (reply, answer) = oneshot::channel();
-                let form = Form::new(query.protocol, query.b64, query.j.is_some());
+                let form = Form::new(query.protocol, query.b64, jsonp.is_some());
                 let start = Start::Polling { polling: Polling::new(form, reply) };
                 let task = Task::open(&self.0.application, session.clone(), &handshake, start);
                 tokio::spawn(task);
                 let Ok(PollReply::Payload { payload, undelivered }) = answer.await else {
                     return Err(ConnectionError::SessionUnknown.into());
                 };
-                let mut response = self.payload(parts, query, payload, undelivered);
+                let mut response = self.payload(parts, &session, payload, undelivered);
                 let cookie =
                     config.cookie.as_ref().and_then(|cookie| cookie.header(session.id(), peer.secure));
                 if let Some(cookie) = cookie {
@@ -285,12 +309,12 @@ impl<A: Application> Engine<A> {
 
     // ---- polling ------------------------------------------------------------------------------------------------
 
-    async fn poll(&self, parts: &Parts, query: &Query<'_>, session: Session) -> Result<Answer, Refused> {
+    async fn poll(&self, parts: &Parts, session: Session) -> Result<Answer, Refused> {
         let (reply, answer) = oneshot::channel();
         session.0.command(Command::Poll(reply));
         match answer.await {
             Ok(PollReply::Payload { payload, undelivered }) => {
-                Ok(self.payload(parts, query, payload, undelivered).into())
+                Ok(self.payload(parts, &session, payload, undelivered).into())
             }
             Ok(PollReply::Overlap) => Ok(self.plain_refusal(StatusCode::BAD_REQUEST, Cause::Overlap).into()),
             Ok(PollReply::Mismatch) => {
@@ -305,7 +329,7 @@ impl<A: Application> Engine<A> {
     fn payload(
         &self,
         parts: &Parts,
-        query: &Query<'_>,
+        session: &Session,
         payload: EncodedPayload,
         undelivered: Option<Undelivered>,
     ) -> Response<Body> {
@@ -313,7 +337,7 @@ impl<A: Application> Engine<A> {
         let mut response = status(StatusCode::OK);
         let headers = response.headers_mut();
         no_store(parts, headers);
-        let (kind, body) = match (&query.j, content) {
+        let (kind, body) = match (&session.0.jsonp, content) {
             (Some(j), Content::Text) => {
                 let script = jsonp::response(j, &String::from_utf8_lossy(&body));
                 ("text/plain; charset=UTF-8", script.into_bytes())

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use sockeye_proto::engine::{Fault, Lane, Session as Machine};
 use sockeye_proto::websocket::frame::{self, OpCode};
 use sockeye_proto::websocket::{Event, Reader, ReaderConfig, Role};
@@ -37,6 +37,8 @@ const CLOSE_ANSWER: Duration = Duration::from_secs(5);
 const CLOSE_END: Duration = Duration::from_secs(1);
 /// How much is read in one go; then other tasks get their turn.
 const BUDGET: usize = 256 * 1024;
+/// How much may wait for a candidate that does not read.
+const CANDIDATE_OUT: usize = 256;
 
 pin_project_lite::pin_project! {
     /// See the module.
@@ -77,7 +79,7 @@ struct Socket {
     read: ReadEnd,
     reader: Reader,
     /// Bytes that were read and may not be looked at yet, because the link said so.
-    held: Vec<u8>,
+    held: BytesMut,
     /// Since when a message has been incomplete.
     mid_since: Option<Instant>,
 }
@@ -116,7 +118,7 @@ impl<L: Link> Task<L> {
             let life = Life::new(session, machine, now, polling);
             let mut core = Core { life, socket: None, ending: Ending::Not };
             if let Some(candidate) = candidate {
-                core.install(*candidate, None, Vec::new());
+                core.install(*candidate, None, &[]);
             }
             core.life.drain();
             let session = core.life.session.clone();
@@ -207,7 +209,7 @@ impl<L: Link> Core<L> {
     }
 
     /// Makes a WebSocket the session's. `reader` and `held` come with one that was a candidate before.
-    fn install(&mut self, candidate: Candidate, reader: Option<Reader>, held: Vec<u8>) {
+    fn install(&mut self, candidate: Candidate, reader: Option<Reader>, held: &[u8]) {
         let shared = &self.life.session.0;
         let reader =
             reader.unwrap_or_else(|| Reader::new(Role::Server, reader_config(&shared.common, &candidate)));
@@ -219,8 +221,9 @@ impl<L: Link> Core<L> {
             None => Exit::Task,
         });
         drop(outbox);
-        let held = if candidate.early.is_empty() { held } else { [&candidate.early[..], &held].concat() };
-        self.socket = Some(Socket { read, reader, held, mid_since: None });
+        let mut early = BytesMut::from(candidate.early);
+        early.extend_from_slice(held);
+        self.socket = Some(Socket { read, reader, held: early, mid_since: None });
         shared.flush_later(&self.life.session);
     }
 
@@ -256,10 +259,14 @@ impl<L: Link> Core<L> {
             if !socket.held.is_empty() {
                 let mut held = std::mem::take(&mut socket.held);
                 let used = life.feed(&mut socket.reader, Lane::WebSocket, &mut held, cx);
-                held.drain(..used);
-                // An empty one goes, with its memory.
+                // Not moved to the front: a link that takes one message at a time would have it moved for each. An empty
+                // one goes, with its memory.
+                held.advance(used);
                 if !held.is_empty() {
                     socket.held = held;
+                }
+                if std::mem::take(&mut life.delivered) {
+                    socket.mid_since = None;
                 }
                 continue;
             }
@@ -276,10 +283,14 @@ impl<L: Link> Core<L> {
                 let input = &mut scratch[..count];
                 let used = life.feed(&mut socket.reader, Lane::WebSocket, input, cx);
                 if used < count && !life.signs.closed {
-                    socket.held = input[used..].to_vec();
+                    socket.held = BytesMut::from(&input[used..]);
                 }
                 Poll::Ready(Ok(count))
             });
+            // Of those that are incomplete now and were before, it may be another message.
+            if std::mem::take(&mut life.delivered) {
+                socket.mid_since = None;
+            }
             match read {
                 Poll::Ready(Ok(0)) => return life.lost(Lane::WebSocket, None),
                 Poll::Ready(Ok(count)) => budget = budget.saturating_sub(count),
@@ -315,12 +326,20 @@ impl<L: Link> Core<L> {
         };
         let life = &mut self.life;
         let mut held = Vec::new();
+        let mut budget = BUDGET;
         loop {
-            if std::mem::take(&mut life.signs.probe) {
+            // Nothing is added to what it does not read: a client that probes or pings without end gets few answers.
+            let room = candidate.out.len() < CANDIDATE_OUT;
+            if std::mem::take(&mut life.signs.probe) && room {
                 frame::encode(OpCode::Text, false, b"3probe", None, &mut candidate.out);
             }
+            if let Some(pong) = life.signs.pong.take()
+                && room
+            {
+                candidate.out.extend_from_slice(pong.as_slice());
+            }
             if std::mem::take(&mut life.signs.switch) {
-                return self.switch(*candidate, held);
+                return self.switch(*candidate, &held);
             }
             if std::mem::take(&mut life.signs.drop_candidate) || life.signs.closed {
                 life.session.0.common.counters.upgrades_failed.fetch_add(1, Relaxed);
@@ -330,6 +349,10 @@ impl<L: Link> Core<L> {
                 life.lost(Lane::Candidate, Some(Fault::Write));
                 life.signs.drop_candidate = true;
                 continue;
+            }
+            if budget == 0 {
+                cx.waker().wake_by_ref();
+                break;
             }
             let early = std::mem::take(&mut candidate.socket.early);
             let read = if early.is_empty() {
@@ -354,7 +377,7 @@ impl<L: Link> Core<L> {
                     life.lost(Lane::Candidate, None);
                     life.signs.drop_candidate = true;
                 }
-                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Ok(count)) => budget = budget.saturating_sub(count),
                 Poll::Ready(Err(_)) => {
                     life.lost(Lane::Candidate, Some(Fault::Frame));
                     life.signs.drop_candidate = true;
@@ -368,7 +391,7 @@ impl<L: Link> Core<L> {
     }
 
     /// The candidate has become the session's WebSocket. `held` came behind the packet that made it so.
-    fn switch(&mut self, candidate: crate::polling::Probe, held: Vec<u8>) {
+    fn switch(&mut self, candidate: crate::polling::Probe, held: &[u8]) {
         let (candidate, reader, out) = candidate.into_parts();
         self.install(candidate, Some(reader), held);
         let shared = &self.life.session.0;

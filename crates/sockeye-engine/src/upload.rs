@@ -7,7 +7,7 @@ use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http_body_util::BodyExt;
-use sockeye_proto::engine::{BadRequest, ConnectionError, Content, Query, jsonp};
+use sockeye_proto::engine::{BadRequest, ConnectionError, Content, jsonp};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, timeout_at};
 
@@ -21,7 +21,6 @@ impl<A: Application> Engine<A> {
     pub(crate) async fn post<B>(
         &self,
         parts: &Parts,
-        query: &Query<'_>,
         session: Session,
         body: Option<B>,
     ) -> Result<Answer, Refused>
@@ -62,7 +61,7 @@ impl<A: Application> Engine<A> {
         }
         let pending = match ready {
             std::task::Poll::Ready(Ok(bytes)) => {
-                let body = Some(self.body(query, content, bytes));
+                let body = Some(self.body(&session, content, bytes));
                 session.0.command(Command::Post { body, reply });
                 guard.open = false;
                 false
@@ -82,7 +81,7 @@ impl<A: Application> Engine<A> {
                 early = &mut answer => Some(early),
                 bytes = collect => match bytes {
                     Ok(bytes) => {
-                        session.0.command(Command::PostBody(self.body(query, content, bytes)));
+                        session.0.command(Command::PostBody(self.body(&session, content, bytes)));
                         None
                     }
                     Err(failure) => return Ok(refuse(failure, guard).into()),
@@ -115,13 +114,13 @@ impl<A: Application> Engine<A> {
     }
 
     /// The body in the form in which its packets lie.
-    fn body(&self, query: &Query<'_>, content: Content, bytes: Bytes) -> PostBody {
+    fn body(&self, session: &Session, content: Content, bytes: Bytes) -> PostBody {
         if content == Content::Binary {
             return PostBody::Binary(bytes);
         }
         match String::from_utf8(bytes.into()) {
             Err(_) => PostBody::Garbage,
-            Ok(text) if query.j.is_some() => match jsonp::form_payload(&text) {
+            Ok(text) if session.0.jsonp.is_some() => match jsonp::form_payload(&text) {
                 Some(text) => PostBody::Text(text),
                 None => PostBody::Nothing,
             },

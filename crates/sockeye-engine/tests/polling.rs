@@ -371,6 +371,40 @@ async fn jsonp_forms() {
 }
 
 #[tokio::test]
+async fn jsonp_is_chosen_by_the_handshake_alone() {
+    let mut server = start().await;
+    // A session that has it keeps it, and its number.
+    let reply = server.get("/socket.io/?EIO=4&transport=polling&j=7").await;
+    let open: String =
+        serde_json::from_str(&reply.text()["___eio[7](".len()..reply.text().len() - 2]).unwrap();
+    let plain = target(&sid(&open[1..]));
+    server.opened().await;
+    assert_eq!(server.post(&plain, "d=4a").await.text(), "ok");
+    assert_eq!(server.get(&format!("{plain}&j=8")).await.text(), r#"___eio[7]("4a");"#);
+    assert!(matches!(server.heard().await, Heard::Text(text) if text == "a"));
+    // One that has not cannot be made to talk in scripts, which pages of any site can load.
+    let id = server.open_polling().await;
+    server.opened().await;
+    assert_eq!(server.post(&format!("{}&j=0", target(&id)), "4a").await.text(), "ok");
+    assert_eq!(server.get(&format!("{}&j=0", target(&id))).await.text(), "4a");
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_cannot_load_scripts_of_ours() {
+    let server = start().await;
+    for (site, status) in [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)] {
+        for (j, status) in [("&j=0", status), ("", 200)] {
+            let mut http = server.http().await;
+            http.send(&format!(
+                "GET /socket.io/?EIO=4&transport=polling{j} HTTP/1.1\r\nHost: a\r\nSec-Fetch-Site: {site}\r\n\r\n"
+            ))
+            .await;
+            assert_eq!(http.reply().await.status, status, "{site} {j}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_paused_link_holds_the_post_back() {
     let mut server = Setup::new().react(|_, _| Flow::Pause).start().await;
     let id = server.open_polling().await;

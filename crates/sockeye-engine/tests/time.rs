@@ -339,3 +339,110 @@ async fn an_idle_engine_drains_at_once() {
     server.engine.drain(Duration::from_secs(10)).await;
     assert!(server.engine.is_draining());
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_sends_without_a_pause_is_not_late() {
+    let mut server = Setup::new().config(|config| config.ping_timeout = Duration::from_secs(300)).engine();
+    let mut ws = v4(&server).await;
+    let session = server.opened().await;
+    let message = frame(0x81, b"4hello");
+    let (begin, end) = message.split_at(3);
+    ws.raw(begin).await;
+    // Whenever the server looks, it is in the middle of a message, though never of the same one for long.
+    for _ in 0..12 {
+        sleep(Duration::from_secs(10)).await;
+        ws.raw(&[end, begin].concat()).await;
+        assert!(matches!(server.heard().await, Heard::Text(text) if text == "hello"));
+    }
+    assert!(session.is_open());
+    // A control frame in between is no progress.
+    sleep(Duration::from_secs(29)).await;
+    assert!(session.is_open());
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(server.closed().await, Reason::TransportError("message took too long"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_reason_counts_even_if_the_peer_hangs_up_first() {
+    let mut server = Setup::new().engine();
+    let ws = ws(&server, "/socket.io/?EIO=4&transport=websocket", 512).await;
+    let session = server.opened().await;
+    session.send([&Message::text(&"x".repeat(5000))]).unwrap();
+    session.close(Reason::Custom("banned".into()));
+    sleep(Duration::from_secs(1)).await;
+    drop(ws);
+    assert_eq!(server.closed().await, Reason::Custom("banned".into()));
+    server.is_empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_room_is_told_as_soon_as_there_is_some() {
+    let mut server = Setup::new().config(|config| config.max_queue = 10_000).engine();
+    let mut ws = ws(&server, "/socket.io/?EIO=4&transport=websocket", 512).await;
+    let session = server.opened().await;
+    for _ in 0..9 {
+        session.send([&Message::text(&"x".repeat(1000))]).unwrap();
+    }
+    let waiting = {
+        let session = session.clone();
+        tokio::spawn(async move { session.ready(2000).await })
+    };
+    sleep(Duration::from_millis(1)).await;
+    assert!(!waiting.is_finished());
+    for _ in 0..4 {
+        assert_eq!(next_text(&mut ws).await.len(), 1001);
+    }
+    waiting.await.unwrap().unwrap();
+    assert!(session.queued() > 1000, "told before everything had left: {}", session.queued());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_slips_in_while_the_server_goes_down() {
+    let asked = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let answer = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let (a, b) = (asked.clone(), answer.clone());
+    let server = Setup::new()
+        .config(move |config| {
+            config.allow_request = Some(std::sync::Arc::new(move |_| {
+                let (asked, answer) = (a.clone(), b.clone());
+                Box::pin(async move {
+                    asked.add_permits(1);
+                    answer.acquire().await.unwrap().forget();
+                    Ok(())
+                })
+            }));
+        })
+        .engine();
+    let engine = server.engine.clone();
+    let late = tokio::spawn(async move {
+        let request = http::Request::get(POLL).body(Body::empty()).unwrap();
+        engine.handle(request, Peer::default()).await.status().as_u16()
+    });
+    asked.acquire().await.unwrap().forget();
+    server.engine.drain(Duration::ZERO).await;
+    answer.add_permits(1);
+    assert_eq!(late.await.unwrap(), 503);
+    server.is_empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_that_probes_and_does_not_read_costs_little() {
+    let mut server = Setup::new().engine();
+    let (_, open) = get(&server, POLL).await;
+    let session = server.opened().await;
+    let target = format!("/socket.io/?EIO=4&transport=websocket&sid={}", sid(&open[1..]));
+    let mut greedy = ws(&server, &target, 64).await;
+    let probe = frame(0x81, b"2probe");
+    for _ in 0..1000 {
+        greedy.raw(&probe).await;
+    }
+    let mut answers = 0;
+    while let Ok(text) = tokio::time::timeout(Duration::from_secs(1), next_text(&mut greedy)).await {
+        assert_eq!(text, "3probe");
+        answers += 1;
+    }
+    assert!((1..100).contains(&answers), "{answers} answers were kept");
+    greedy.send("5").await;
+    assert!(matches!(server.heard().await, Heard::Upgraded(_)));
+    assert!(session.is_open());
+}

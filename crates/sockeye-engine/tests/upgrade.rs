@@ -260,3 +260,18 @@ async fn order_through_the_upgrade() {
     }
     server.is_empty().await;
 }
+
+#[tokio::test]
+async fn a_ping_before_the_upgrade_is_answered() {
+    let mut server = start().await;
+    let (id, _) = polling(&mut server).await;
+    let mut ws = server.ws_at(&socket(&id)).await;
+    ws.raw(&frame(0x89, b"one")).await;
+    assert_eq!(ws.frame().await, Some(Frame { first: 0x8a, payload: b"one".to_vec() }));
+    ws.raw(&[frame(0x81, b"2probe"), frame(0x89, b"two")].concat()).await;
+    assert_eq!(ws.text().await, "3probe");
+    assert_eq!(ws.frame().await, Some(Frame { first: 0x8a, payload: b"two".to_vec() }));
+    ws.send("5").await;
+    ws.send("4hello").await;
+    assert_eq!(ws.text().await, "4hello");
+}
