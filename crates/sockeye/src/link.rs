@@ -4,6 +4,7 @@
 //! they are started right here; what comes for a namespace whose CONNECT has no verdict yet waits behind it.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::Poll;
@@ -55,7 +56,9 @@ impl Application for Hall {
     fn refused(&self, request: &Parts, refused: &Refused) {
         if let Some(core) = self.core.get().and_then(Weak::upgrade) {
             for listener in &core.config.on_refused {
-                listener(request, refused);
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| listener(request, refused))) {
+                    core.panicked("on_connection_error", &*panic);
+                }
             }
         }
     }

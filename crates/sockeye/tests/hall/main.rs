@@ -4,6 +4,7 @@ mod acks;
 mod build;
 mod cluster;
 mod connect;
+mod doors;
 mod dynamic;
 mod events;
 mod leaving;
