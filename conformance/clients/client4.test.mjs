@@ -208,7 +208,7 @@ for (const way of WAYS) {
       for (const [event, args, here, there] of [
         ["kick", [false], "io server disconnect", "server namespace disconnect"],
         ["kick", [true], "io server disconnect", "server namespace disconnect"],
-        ...(reference ? [["close-engine", [], "transport close", "forced close"]] : []),
+        ["close-engine", [], "transport close", "forced close"],
       ]) {
         const socket = await connect();
         const { id } = socket;

@@ -206,7 +206,8 @@ for (const way of WAYS) {
     });
 
     it("recovers what it missed", { skip: noFlags }, async (t) => {
-      const host = await server("--recovery", "60000");
+      // A polling client that is cut between two polls is missed by the heartbeat only.
+      const host = await server("--recovery", "60000", "--ping-interval", "500", "--ping-timeout", "500");
       const wire = await cable(host.port);
       t.after(async () => (wire.close(), await host.stop()));
       const [socket, other] = [client(wire.url, way.options), client(host.url, way.options)];

@@ -103,6 +103,7 @@ fn serve(namespace: NamespaceBuilder) -> NamespaceBuilder {
         .on("emit-after", emit_after)
         .on("late", late)
         .on("kick", kick)
+        .on("close-engine", async |socket: Socket| socket.close_connection())
         .on("keep", keep)
         .on("kept", kept)
         .on("who", who)

@@ -677,6 +677,15 @@ impl Socket {
         }
     }
 
+    /// Closes the connection below, after what is queued has been sent: the client sees `transport close` and comes
+    /// back by itself, here or, behind a load balancer, elsewhere. All its sockets leave with the reason
+    /// `forced close`, and can be recovered. The reference's `conn.close()`.
+    pub fn close_connection(&self) {
+        if let Some(member) = self.member() {
+            member.session.close(Reason::ForcedClose);
+        }
+    }
+
     /// The one way out. `tell` says whether the client gets a DISCONNECT. Everything here happens once.
     pub(crate) fn depart(&self, reason: Reason, tell: bool) -> bool {
         let member = {

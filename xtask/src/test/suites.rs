@@ -25,7 +25,18 @@ pub(super) const ALL: &[Suite] = &[
         has_reference: false,
         run: cargo,
     },
-    Suite { name: "js", about: "the browser client's own tests", has_reference: false, run: javascript },
+    Suite {
+        name: "js",
+        about: "the browser client's own tests, with our server",
+        has_reference: true,
+        run: javascript,
+    },
+    Suite {
+        name: "js-node",
+        about: "the same with npm socket.io's server",
+        has_reference: false,
+        run: javascript_node,
+    },
     Suite {
         name: "clients",
         about: "npm socket.io-client 4, 3, 2 and 1.7",
@@ -74,9 +85,20 @@ fn cargo(options: &Options) -> Totals {
 }
 
 fn javascript(options: &Options) -> Totals {
+    match servers(options) {
+        Ok(servers) => npm_test(options, "js", Some(&servers)),
+        Err(why) => Totals::broken(why),
+    }
+}
+
+fn javascript_node(options: &Options) -> Totals {
+    npm_test(options, "js-node", None)
+}
+
+fn npm_test(options: &Options, name: &str, servers: Option<&Servers>) -> Totals {
     let directory = process::root().join("js");
     if !directory.join("package.json").exists() {
-        return Totals::nothing("js: js/package.json does not exist".to_owned());
+        return Totals::nothing(format!("{name}: js/package.json does not exist"));
     }
     if let Err(why) = setup::npm(&directory) {
         return Totals::broken(why);
@@ -86,9 +108,13 @@ fn javascript(options: &Options) -> Totals {
     if let Some(filter) = &options.filter {
         command.arg(format!("--test-name-pattern={filter}"));
     }
+    command.env_remove("FIXTURE");
+    if let Some(servers) = servers {
+        servers.tell(&mut command);
+    }
     let mut totals = Totals::default();
     let ending = watch(command.current_dir(directory), SUITE, |line| totals.node_line(line));
-    totals.ended("js", ending)
+    totals.ended(name, ending)
 }
 
 fn clients(options: &Options) -> Totals {
