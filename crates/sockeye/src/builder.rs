@@ -40,8 +40,8 @@ pub struct ConnectionStateRecovery {
     /// How long after its connection was lost a client may come back. Default 2 minutes. The reference's
     /// `maxDisconnectionDuration`.
     pub window: Duration,
-    /// Bytes of packets kept for those who may come back, on this node. Default 64 MiB. When there are more, the oldest
-    /// go, and clients that might need them are not recovered.
+    /// Bytes kept for those who may come back, on this node: packets, and their sessions. Default 64 MiB. When there are
+    /// more, the oldest packets go, and clients that might need them are not recovered; then the oldest sessions.
     pub max_bytes: usize,
     /// Whether a recovered client passes by the middlewares. Default **`false`**, unlike the reference: whoever was
     /// banned meanwhile stays out.

@@ -70,6 +70,14 @@ impl Taken {
         self.inner.take().map(|(_, lost)| lost)
     }
 
+    /// Its client was refused: the session cannot be taken up again, and expires in its time.
+    pub(crate) fn spend(mut self) {
+        if let (Some((pid, lost)), Some(recovery)) = (self.inner.take(), &self.core.recovery) {
+            lock(&recovery.store).spend(pid, lost);
+            self.core.sweep();
+        }
+    }
+
     pub(crate) fn lost(&self) -> Option<&Lost<Legacy>> {
         self.inner.as_ref().map(|(_, lost)| lost)
     }
@@ -110,9 +118,11 @@ pub(crate) async fn decide(wish: Wish) -> Verdict {
                 Refusal::new("internal error")
             }
         };
-        tracing::debug!(middleware = name, message = refusal.message(), cause = refusal.cause(), "refused");
+        tracing::debug!(middleware = name, refusal = refusal.message(), cause = refusal.cause(), "refused");
         // A pid that was shown once and refused is spent.
-        newcomer.lost.take().and_then(Taken::redeem);
+        if let Some(taken) = newcomer.lost.take() {
+            taken.spend();
+        }
         let data = refusal.data_json().map(str::to_owned);
         return Verdict::Refused { message: refusal.message().to_owned(), data };
     }

@@ -499,9 +499,11 @@ impl Desk {
             drop(given);
             come_in()
         });
-        // Redeemed either way; not under the lock that putting it back would need.
-        taken.redeem();
-        if !complete {
+        // Good for no second time either way; not under the lock that this needs.
+        if complete {
+            taken.redeem();
+        } else {
+            taken.spend();
             self.session.abort(Reason::ForcedClose);
         }
         complete

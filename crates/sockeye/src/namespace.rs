@@ -358,7 +358,7 @@ impl Place {
                 for listener in &self.rules.rooms {
                     let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| listener(&event)));
                     if let Err(panic) = told {
-                        tracing::error!(message = crate::run::message(&*panic), "a room listener panicked");
+                        tracing::error!(panic = crate::run::message(&*panic), "a room listener panicked");
                     }
                 }
             }
@@ -378,7 +378,7 @@ impl Place {
             match said {
                 Ok(said) => answer = answer.or(said),
                 Err(panic) => {
-                    tracing::error!(message = crate::run::message(&*panic), "a server listener panicked")
+                    tracing::error!(panic = crate::run::message(&*panic), "a server listener panicked")
                 }
             }
         }

@@ -18,7 +18,7 @@
 //! Leave a gap. When a packet that the client might need has left the log (bytes or age), the answer is
 //! "not recovered", never a shorter list.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,6 +102,9 @@ pub(crate) struct Lost<S> {
     expires: Duration,
     /// Everything up to here has reached the client.
     from: u64,
+    /// Its pid was shown and refused: nobody can take it up again, and nobody has been told yet that it is over.
+    spent: bool,
+    bytes: usize,
 }
 
 /// The log of packets and the table of lost sessions of one node.
@@ -129,6 +132,9 @@ struct Kept<P> {
 
 /// Room for the strings and counters around one packet.
 const OVERHEAD: usize = 160;
+/// Room for one lost session, and for each of its rooms.
+const SESSION: usize = 400;
+const ROOM: usize = 32;
 
 impl<S, P: Clone> Store<S, P> {
     /// `retention` is how long a packet stays: the window and the time in which a dead peer goes unnoticed.
@@ -196,11 +202,18 @@ impl<S, P: Clone> Store<S, P> {
         let bytes = bytes + names + OVERHEAD;
         self.bytes += bytes;
         self.log.push_back(Kept { namespace: Arc::clone(namespace), audience, packet, bytes, stored: now });
-        while self.bytes > self.max_bytes {
+        // Only packets: who waits for a session to expire must hear of it, from `sweep`.
+        while self.bytes > self.max_bytes && !self.log.is_empty() {
             self.drop_oldest();
         }
-        self.sweep(now);
+        self.drop_old(now);
         self.last
+    }
+
+    fn drop_old(&mut self, now: Duration) {
+        while self.log.front().is_some_and(|kept| now.saturating_sub(kept.stored) > self.retention) {
+            self.drop_oldest();
+        }
     }
 
     fn drop_oldest(&mut self) {
@@ -216,15 +229,13 @@ impl<S, P: Clone> Store<S, P> {
 
     /// Drops what is too old, packets and sessions. Returns the sessions that expired unredeemed.
     pub(crate) fn sweep(&mut self, now: Duration) -> Vec<Lost<S>> {
-        while self.log.front().is_some_and(|kept| now.saturating_sub(kept.stored) > self.retention) {
-            self.drop_oldest();
-        }
+        self.drop_old(now);
         let mut expired = Vec::new();
         while self.queue.front().is_some_and(|(expires, _)| *expires <= now) {
             let Some((expires, pid)) = self.queue.pop_front() else { break };
             // The entry may have been redeemed and lost again since: then a later queue entry speaks for it.
             if self.lost.get(&pid).is_some_and(|lost| lost.expires == expires) {
-                expired.extend(self.lost.remove(&pid));
+                expired.extend(self.remove(&pid).map(|(_, lost)| lost));
             }
         }
         if self.log.is_empty() && self.lost.is_empty() {
@@ -234,7 +245,21 @@ impl<S, P: Clone> Store<S, P> {
         expired
     }
 
-    /// Keeps a session whose connection is lost.
+    fn insert(&mut self, pid: Arc<str>, lost: Lost<S>) {
+        self.bytes += lost.bytes;
+        if let Some(before) = self.lost.insert(pid, lost) {
+            self.bytes -= before.bytes;
+        }
+    }
+
+    fn remove(&mut self, pid: &str) -> Option<(Arc<str>, Lost<S>)> {
+        let found = self.lost.remove_entry(pid)?;
+        self.bytes -= found.1.bytes;
+        Some(found)
+    }
+
+    /// Keeps a session whose connection is lost; `bytes` is what its state takes. Returns the sessions that have to
+    /// go for it, the oldest, where there are no packets left to drop instead.
     pub(crate) fn lose(
         &mut self,
         now: Duration,
@@ -243,21 +268,45 @@ impl<S, P: Clone> Store<S, P> {
         given: Given,
         rooms: Vec<Arc<str>>,
         state: S,
-    ) {
+        bytes: usize,
+    ) -> Vec<Lost<S>> {
         let expires = now + self.window;
         self.queue.push_back((expires, Arc::clone(&pid)));
         let at = self.last;
-        self.lost.insert(pid, Lost { namespace, given, rooms, state, at, expires, from: 0 });
+        let bytes = bytes + rooms.iter().map(|room| room.len() + ROOM).sum::<usize>() + SESSION;
+        self.insert(pid, Lost { namespace, given, rooms, state, at, expires, from: 0, spent: false, bytes });
+        let mut gone = Vec::new();
+        while self.bytes > self.max_bytes {
+            if !self.log.is_empty() {
+                self.drop_oldest();
+            } else if let Some((expires, pid)) = self.queue.pop_front() {
+                if self.lost.get(&pid).is_some_and(|lost| lost.expires == expires) {
+                    gone.extend(self.remove(&pid).map(|(_, lost)| lost));
+                }
+            } else {
+                break;
+            }
+        }
+        gone
     }
 
     /// Puts a taken session back whose new connection went before it was told anything.
     pub(crate) fn put_back(&mut self, pid: Arc<str>, lost: Lost<S>) {
-        // In front: it expires no later than most, and the sweep stops at the first that is not due.
-        self.queue.push_front((lost.expires, Arc::clone(&pid)));
-        self.lost.insert(pid, lost);
+        // Its entry in the queue may have been passed over meanwhile. In its place: the sweep stops at the first that
+        // is not due.
+        let at = self.queue.partition_point(|(expires, _)| *expires < lost.expires);
+        if self.queue.get(at).is_none_or(|(_, other)| *other != pid) {
+            self.queue.insert(at, (lost.expires, Arc::clone(&pid)));
+        }
+        self.insert(pid, lost);
     }
 
-    /// Redeems a pid, once: whatever the answer, it is gone afterwards. Whether the packets are there is asked
+    /// Puts a taken session back for its end to be noticed, when its client was refused. It cannot be taken again.
+    pub(crate) fn spend(&mut self, pid: Arc<str>, lost: Lost<S>) {
+        self.put_back(pid, Lost { spent: true, ..lost });
+    }
+
+    /// Redeems a pid, once: whatever the answer, it is no good afterwards. Whether the packets are there is asked
     /// by [`Store::missed`].
     pub(crate) fn take(
         &mut self,
@@ -266,15 +315,33 @@ impl<S, P: Clone> Store<S, P> {
         namespace: &str,
         offset: Option<&str>,
     ) -> Result<(Arc<str>, Lost<S>), RecoveryFailure> {
-        let Some((pid, mut lost)) = self.lost.remove_entry(pid) else { return Err(RecoveryFailure::Unknown) };
+        let Some(lost) = self.lost.get(pid).filter(|lost| !lost.spent) else {
+            return Err(RecoveryFailure::Unknown);
+        };
+        // Asking in the wrong place must not cost the owner its session.
         if *lost.namespace != *namespace {
-            // Asking in the wrong place must not cost the owner its session.
-            self.lost.insert(pid, lost);
             return Err(RecoveryFailure::OtherNamespace);
         }
+        // What cannot be taken stays until the sweep, which tells that it is over.
         if lost.expires <= now {
             return Err(RecoveryFailure::Expired);
         }
+        match self.from(lost, offset) {
+            Ok(from) => {
+                let (pid, lost) = self.remove(pid).ok_or(RecoveryFailure::Unknown)?;
+                Ok((pid, Lost { from, ..lost }))
+            }
+            Err(failure) => {
+                if let Some(lost) = self.lost.get_mut(pid) {
+                    lost.spent = true;
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Up to which packet a client has everything, going by the offset it shows.
+    fn from(&self, lost: &Lost<S>, offset: Option<&str>) -> Result<u64, RecoveryFailure> {
         let claimed = match offset {
             Some(offset) => self.number(offset).ok_or(RecoveryFailure::BadOffset)?,
             None => lost.given.first.saturating_sub(1),
@@ -284,19 +351,26 @@ impl<S, P: Clone> Store<S, P> {
         }
         // With nothing given after what the client has, all that can be missing was refused or came after the loss.
         let last = lost.given.last.max(1);
-        lost.from = match lost.given.refused {
+        let from = match lost.given.refused {
             _ if claimed < lost.given.last => claimed,
             0 => lost.at,
             refused => refused.max(last) - 1,
         };
-        if lost.from + 1 < self.oldest() { Err(RecoveryFailure::Evicted) } else { Ok((pid, lost)) }
+        if from + 1 < self.oldest() { Err(RecoveryFailure::Evicted) } else { Ok(from) }
     }
 
     /// The packets a taken session missed up to now, in order, with their numbers.
     pub(crate) fn missed(&self, lost: &Lost<S>, own: &str) -> Result<Vec<(u64, P)>, RecoveryFailure> {
         let oldest = self.oldest();
         let Some(skip) = (lost.from + 1).checked_sub(oldest) else { return Err(RecoveryFailure::Evicted) };
-        let rooms = |name: &Arc<str>| **name == *own || lost.rooms.contains(name);
+        // The log may be long, and this is done under its lock.
+        let many: HashSet<&str> =
+            if lost.rooms.len() > 8 { lost.rooms.iter().map(|r| &**r).collect() } else { HashSet::new() };
+        let joined = |name: &Arc<str>| match lost.rooms.len() {
+            0..=8 => lost.rooms.contains(name),
+            _ => many.contains(&**name),
+        };
+        let rooms = |name: &Arc<str>| **name == *own || joined(name);
         let missed = self.log.iter().enumerate().skip(skip as usize).filter(|(_, kept)| {
             (Arc::ptr_eq(&kept.namespace, &lost.namespace) || kept.namespace == lost.namespace)
                 && (kept.audience.rooms.is_empty() || kept.audience.rooms.iter().any(rooms))
@@ -312,7 +386,7 @@ impl<S, P: Clone> Store<S, P> {
         session.into_iter().chain(packet).min()
     }
 
-    /// Bytes of packets held.
+    /// Bytes of packets and sessions held.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -354,7 +428,7 @@ mod tests {
 
     fn lose(store: &mut Plain, now: Duration, pid: &str, given: Given, rooms: &[&str]) {
         let rooms = rooms.iter().map(|room| name(room)).collect();
-        store.lose(now, name(pid), name("/"), given, rooms, "data");
+        assert_eq!(store.lose(now, name(pid), name("/"), given, rooms, "data", 0).len(), 0);
     }
 
     fn back(
@@ -461,7 +535,7 @@ mod tests {
 
     #[test]
     fn the_byte_limit_never_leaves_a_gap() {
-        let mut store = store(3 * (100 + OVERHEAD));
+        let mut store = store(3 * (100 + OVERHEAD) + 2 * SESSION);
         let ns = name("/");
         lose(&mut store, secs(0), "early", Given::default(), &[]);
         for n in 1..=3 {
@@ -469,7 +543,7 @@ mod tests {
         }
         lose(&mut store, secs(1), "late", Given::default(), &[]);
         store.store(secs(1), &ns, all(), 4, 100);
-        assert!(store.bytes() <= 3 * (100 + OVERHEAD));
+        assert!(store.bytes() <= 3 * (100 + OVERHEAD) + 2 * SESSION);
         assert_eq!(back(&mut store, secs(2), "early", None), Err(RecoveryFailure::Evicted));
         assert_eq!(back(&mut store, secs(2), "late", None), Ok(vec![4]));
     }
@@ -488,6 +562,51 @@ mod tests {
         assert_eq!(store.sweep(secs(120)).len(), 1);
     }
 
+    #[test]
+    fn every_session_that_is_not_recovered_is_told_once() {
+        let mut store = store(1 << 20);
+        let ns = name("/");
+        for (pid, offset, why) in [
+            ("expired", None, RecoveryFailure::Expired),
+            ("forged", Some("epoch.zz"), RecoveryFailure::BadOffset),
+        ] {
+            lose(&mut store, secs(0), pid, Given::default(), &[]);
+            // Others go on sending while it expires.
+            store.store(secs(120), &ns, all(), 1, 1);
+            let now = if offset.is_some() { secs(1) } else { secs(121) };
+            assert_eq!(back(&mut store, now, pid, offset), Err(why));
+            let again = if offset.is_some() { RecoveryFailure::Unknown } else { why };
+            assert_eq!(back(&mut store, now, pid, None), Err(again), "spent");
+            assert_eq!(store.sweep(secs(119)).len(), 0);
+            assert_eq!(store.sweep(secs(121)).len(), 1, "{pid}");
+            assert_eq!(store.sweep(secs(1_000)).len(), 0);
+        }
+        lose(&mut store, secs(2_000), "refused", Given::default(), &[]);
+        let (pid, lost) = store.take(secs(2_001), "refused", "/", None).unwrap();
+        store.spend(pid, lost);
+        assert_eq!(store.take(secs(2_001), "refused", "/", None).err(), Some(RecoveryFailure::Unknown));
+        assert_eq!(store.sweep(secs(2_120)).len(), 1);
+        assert_eq!((store.sessions(), store.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn sessions_count_against_the_byte_limit() {
+        let mut store = store(10 * SESSION);
+        let ns = name("/");
+        store.store(secs(0), &ns, all(), 1, 1);
+        let mut gone = 0;
+        for n in 0..100 {
+            let rooms = vec![name("r")];
+            gone +=
+                store.lose(secs(n), name(&n.to_string()), name("/"), Given::default(), rooms, "d", 5).len();
+            assert!(store.bytes() <= 10 * SESSION);
+        }
+        assert_eq!(gone + store.sessions(), 100, "the oldest go, and are told");
+        assert!(store.sessions() >= 8);
+        assert_eq!(back(&mut store, secs(100), "1", None), Err(RecoveryFailure::Unknown));
+        assert_eq!(back(&mut store, secs(100), "99", None), Ok(vec![]));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -495,7 +614,7 @@ mod tests {
         #[test]
         fn all_or_nothing(sent in proptest::collection::vec((0..3_u8, any::<bool>()), 1..60),
                           cut in 0..60_usize, heard in 0..60_usize, limit in 1..40_usize, dead in 0..10_usize) {
-            let mut store = store(limit * (1 + OVERHEAD + 1));
+            let mut store = store(limit * (1 + OVERHEAD + 1) + SESSION + ROOM + 1);
             let ns = name("/");
             let mine = |kind: u8| kind != 2;
             let cut = cut.min(sent.len());

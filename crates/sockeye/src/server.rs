@@ -488,7 +488,7 @@ impl Core {
 
     pub(crate) fn panicked(&self, name: &'static str, panic: &(dyn Any + Send)) {
         count(&self.counters.panics);
-        tracing::error!(handler = name, message = crate::run::message(panic), "panicked");
+        tracing::error!(handler = name, panic = crate::run::message(panic), "panicked");
     }
 
     /// Takes a socket out of its rooms, and keeps what is needed to recover it where its reason allows that.
@@ -501,17 +501,21 @@ impl Core {
         if !is_recoverable(reason) {
             return place.forget(socket.id());
         }
-        {
+        let gone = {
             // One step for everybody who sends: in the rooms before it, in the store after it.
             let mut store = lock(&recovery.store);
             let rooms =
                 place.rooms_of(socket.id()).into_iter().filter(|room| **room != *socket.id()).collect();
             let given = *lock(&member.given);
             let legacy = Legacy { id: Arc::clone(&socket.0.id), data: socket.heritage() };
-            store.lose(recovery.now(), Arc::clone(&own.pid), Arc::clone(&place.name), given, rooms, legacy);
+            let bytes = legacy.data.info.as_ref().map_or(0, |info| info.len());
+            let (pid, name) = (Arc::clone(&own.pid), Arc::clone(&place.name));
+            let gone = store.lose(recovery.now(), pid, name, given, rooms, legacy, bytes);
             place.forget_quietly(socket.id());
-        }
+            gone
+        };
         place.tell();
+        self.expired(gone);
         self.sweep();
     }
 

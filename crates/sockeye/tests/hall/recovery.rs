@@ -344,6 +344,41 @@ async fn a_refused_recovery_is_spent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_is_not_recovered_is_told_of_in_time() {
+    let log = Log::default();
+    let noted = log.clone();
+    let server = recovering()
+        .on_recovery_expired(move |session| noted.note(session.id.to_string()))
+        .middleware(async |socket: Socket| match socket.recovered() {
+            true => Err(sockeye::Refusal::new("banned meanwhile")),
+            false => Ok(()),
+        })
+        .build()
+        .unwrap();
+    let (refused, refused_id, pid) = join(&server).await;
+    let (forger, forger_id, forged) = join(&server).await;
+    let (quiet, quiet_id, _) = join(&server).await;
+    drop((refused, forger, quiet));
+    lost(&server, 3).await;
+    let mut client = Client::open(&server).await;
+    client.say(&format!(r#"0{{"pid":"{pid}"}}"#)).await;
+    client.hears(r#"4{"message":"banned meanwhile"}"#).await;
+    let (_client, heard) = back(&server, &forged, Some("tomorrow")).await;
+    assert_ne!(sid(&heard[0]), forger_id);
+    assert_eq!(log.len(), 0);
+    // Others go on sending all the while, which must not make anybody be forgotten.
+    for _ in 0..130 {
+        sleep(Duration::from_secs(1)).await;
+        server.emit("x", 1).unwrap();
+    }
+    let mut told = log.take();
+    told.sort();
+    let mut expected = [refused_id, forger_id, quiet_id];
+    expected.sort();
+    assert_eq!(told, expected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_official_example_with_acks_and_handlers() {
     let server = recovering()
         .on("say", async |socket: Socket, Data(text): Data<String>| {
