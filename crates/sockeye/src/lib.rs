@@ -34,6 +34,7 @@
 
 mod ack;
 pub mod adapter;
+mod asking;
 mod builder;
 mod cluster;
 mod connect;
@@ -44,6 +45,7 @@ mod dynamic;
 mod emit;
 mod event;
 pub mod extract;
+mod found;
 mod gate;
 pub mod handler;
 mod id;
@@ -66,15 +68,17 @@ mod stats;
 mod sync;
 
 pub use ack::{AckSender, Asked, CallError};
+pub use asking::{Answers, Asking, SocketId};
 pub use builder::{BuildError, ConnectionStateRecovery, ServerBuilder};
 pub use dynamic::NamespaceMatch;
 pub use emit::EmitError;
 pub use event::{Event, EventArguments};
 pub use extract::{Args, Auth, Data, EventName, Mismatch, MismatchKind, RawArgs, SocketData};
+pub use found::{FoundSocket, RemoteSocket};
 pub use handler::{Ack, Outcome};
 pub use listeners::ListenerId;
 pub use namespace::Namespace;
-pub use operator::{Answers, Asking, FoundSocket, IntoRooms, Operator, RemoteSocket, SocketId};
+pub use operator::{IntoRooms, Operator};
 pub use rate::{EventRate, Excess};
 pub use recovery::RecoveryFailure;
 pub use refusal::{IntoRefusal, Refusal};

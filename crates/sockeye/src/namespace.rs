@@ -13,9 +13,11 @@ use serde::Serialize;
 use sockeye_proto::socket::{Arguments, Payload};
 
 use crate::adapter::AdapterError;
+use crate::asking::Asking;
 use crate::emit::EmitError;
 use crate::event::Event;
-use crate::operator::{Asking, FoundSocket, IntoRooms, Operator};
+use crate::found::FoundSocket;
+use crate::operator::{IntoRooms, Operator};
 use crate::rooms::{Audience, Roll, RoomEvent, Rooms};
 use crate::rules::Rules;
 use crate::server::{Core, Server};

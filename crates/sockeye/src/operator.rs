@@ -1,29 +1,23 @@
 //! [`Operator`]: whom a broadcast is for, and what is done with them.
 
-use std::collections::HashMap;
-use std::future::{Future, IntoFuture};
-use std::marker::PhantomData;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
-use sockeye_proto::socket::{Payload, ReadError};
-use tokio::sync::Notify;
-use tokio::time::Instant;
+use sockeye_proto::socket::Payload;
 
-use crate::ack::{CallError, Collector, TIMEOUT};
-use crate::adapter::{AdapterError, Answer, Request, SocketDescription};
-use crate::cluster::{self, AskedNodes, AskedSockets, PATIENCE};
+use crate::ack::TIMEOUT;
+use crate::adapter::{AdapterError, Request};
+use crate::asking::{Asking, Gathered};
+use crate::cluster::{self, PATIENCE};
 use crate::deliver;
 use crate::emit::{EmitError, Flags};
 use crate::event::{Event, Travelling};
+use crate::found::{FoundSocket, RemoteSocket};
 use crate::namespace::Namespace;
 use crate::rooms::Audience;
 use crate::socket::Socket;
-use crate::sync::lock;
 
 /// One room or several: `"a"`, `["a", "b"]`, `vec![…]`, `socket.id()`.
 pub trait IntoRooms {
@@ -215,7 +209,7 @@ impl Operator {
     pub fn call<R>(self, name: &str, args: impl Serialize) -> Asking<R> {
         match Payload::event(name, &args) {
             Ok(payload) => self.call_payload(payload),
-            Err(error) => Asking { state: Err(error.into()), timeout: TIMEOUT, answer: PhantomData },
+            Err(error) => Asking::failed(error.into()),
         }
     }
 
@@ -241,11 +235,9 @@ impl Operator {
             asked
         });
         let gathered = Arc::new(Gathered::default());
-        let collector: Arc<dyn Collector> = gathered.clone();
-        let sockets =
-            cluster::ask_local(core, place, &self.audience, payload, self.flags.compress, collector);
-        let state = Waiting { namespace: self.namespace.clone(), gathered, sockets, nodes };
-        Asking { state: Ok(Box::new(state)), timeout, answer: PhantomData }
+        let compress = self.flags.compress;
+        let sockets = cluster::ask_local(core, place, &self.audience, payload, compress, gathered.clone());
+        Asking::sent(self.namespace, gathered, sockets, nodes, timeout)
     }
 
     /// The sockets: those of this node as they are, those of others as far as their node tells.
@@ -261,7 +253,7 @@ impl Operator {
             let timeout = self.timeout.unwrap_or(PATIENCE);
             let there = core.cluster.fetch(core, &place.name, self.audience, timeout).await?;
             found.extend(there.into_iter().map(|description| {
-                FoundSocket::Remote(RemoteSocket { namespace: self.namespace.clone(), description })
+                FoundSocket::Remote(RemoteSocket::new(self.namespace.clone(), description))
             }));
         }
         Ok(found)
@@ -318,319 +310,6 @@ fn add(to: &mut SmallVec<[Arc<str>; 1]>, rooms: impl IntoRooms) {
     for room in rooms.into_rooms() {
         if !to.contains(&room) {
             to.push(room);
-        }
-    }
-}
-
-/// A broadcast that wants answers and has been sent; await it for them.
-///
-/// Dropping it forgets the question, and answers that come later are ignored.
-#[must_use = "the event was sent; await this for the answers, or use `emit`"]
-pub struct Asking<R> {
-    state: Result<Box<Waiting>, EmitError>,
-    timeout: Duration,
-    answer: PhantomData<fn() -> R>,
-}
-
-struct Waiting {
-    namespace: Namespace,
-    gathered: Arc<Gathered>,
-    sockets: AskedSockets,
-    nodes: Option<AskedNodes>,
-}
-
-type LocalAnswer = (Arc<str>, Result<Payload, CallError>);
-
-/// What the sockets of this node answered.
-#[derive(Default)]
-struct Gathered {
-    answers: Mutex<Vec<LocalAnswer>>,
-    news: Notify,
-}
-
-impl Collector for Gathered {
-    fn answered(&self, socket: &Arc<str>, answer: Result<Payload, CallError>) {
-        lock(&self.answers).push((Arc::clone(socket), answer));
-        self.news.notify_one();
-    }
-}
-
-/// The answers to a broadcast.
-#[derive(Debug)]
-pub struct Answers<R> {
-    /// Who answered what, in order of arrival. The id is `None` only for sockets on a node that does not tell.
-    pub answers: Vec<(SocketId, Result<R, ReadError>)>,
-    /// Sockets of this node that did not answer: gone, or too slow.
-    pub silent: Vec<Arc<str>>,
-    /// How many sockets of other nodes did not answer, as far as their nodes said.
-    pub silent_elsewhere: usize,
-    /// How many nodes did not even say how many sockets they asked.
-    pub silent_nodes: usize,
-    /// Why nothing was sent at all.
-    pub error: Option<EmitError>,
-}
-
-/// Who answered.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SocketId(pub Option<Arc<str>>);
-
-impl std::fmt::Display for SocketId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0.as_deref().unwrap_or("?"))
-    }
-}
-
-impl<R> Answers<R> {
-    /// How many did not answer, as far as is known.
-    pub fn missing(&self) -> usize {
-        self.silent.len() + self.silent_elsewhere
-    }
-
-    /// Whether everybody answered.
-    pub fn is_complete(&self) -> bool {
-        self.missing() == 0 && self.silent_nodes == 0 && self.error.is_none()
-    }
-
-    /// The answers that fit, without who gave them.
-    pub fn into_values(self) -> Vec<R> {
-        self.answers.into_iter().filter_map(|(_, answer)| answer.ok()).collect()
-    }
-}
-
-impl<R> Asking<R> {
-    /// How long to wait from the moment this is awaited. Default 60 s, or what the operator was told.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-}
-
-impl<R: DeserializeOwned + Send + 'static> IntoFuture for Asking<R> {
-    type Output = Answers<R>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Answers<R>> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            match self.state {
-                Ok(waiting) => waiting.gather(self.timeout).await,
-                Err(error) => Answers {
-                    answers: Vec::new(),
-                    silent: Vec::new(),
-                    silent_elsewhere: 0,
-                    silent_nodes: 0,
-                    error: Some(error),
-                },
-            }
-        })
-    }
-}
-
-impl<R> std::fmt::Debug for Asking<R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Asking").field("timeout", &self.timeout).finish_non_exhaustive()
-    }
-}
-
-impl Waiting {
-    async fn gather<R: DeserializeOwned>(self, timeout: Duration) -> Answers<R> {
-        let Waiting { namespace, gathered, sockets, mut nodes } = self;
-        let until = Instant::now() + timeout;
-        let mut answers = Vec::new();
-        let mut nodes_out = 0;
-        if nodes.is_some() {
-            let server = &namespace.server.0;
-            match tokio::time::timeout_at(until, server.cluster.server_count(namespace.name())).await {
-                Ok(Ok(count)) => nodes_out = count.saturating_sub(1),
-                Ok(Err(error)) => tracing::warn!(%error, "how many servers there are is not known"),
-                Err(_) => nodes_out = 1,
-            }
-        }
-        // Counts and answers of one node may overtake each other, so both are simply added up.
-        let (mut expected_elsewhere, mut heard_elsewhere) = (0_usize, 0_usize);
-        let all = async {
-            loop {
-                let here = lock(&gathered.answers).len();
-                let done_here = here >= sockets.asked.len();
-                if done_here && nodes_out == 0 && heard_elsewhere >= expected_elsewhere {
-                    return;
-                }
-                let elsewhere = async {
-                    match nodes.as_mut() {
-                        Some(nodes) => nodes.answers.recv().await,
-                        None => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    () = gathered.news.notified() => {}
-                    answer = elsewhere => match answer {
-                        Some(Answer::ClientCount(count)) => {
-                            nodes_out = nodes_out.saturating_sub(1);
-                            expected_elsewhere += count;
-                        }
-                        Some(Answer::Ack { socket, payload }) => {
-                            heard_elsewhere += 1;
-                            answers.push((SocketId(socket), payload.ack_arguments().arg::<R>()));
-                        }
-                        Some(_) => {}
-                        None => return,
-                    },
-                }
-            }
-        };
-        // Whether the time was up or all answered: what came is what there is.
-        let _ = tokio::time::timeout_at(until, all).await;
-        let mut silent: HashMap<Arc<str>, ()> =
-            sockets.asked.iter().map(|(id, _)| (Arc::clone(id), ())).collect();
-        for (socket, answer) in std::mem::take(&mut *lock(&gathered.answers)) {
-            if let Ok(payload) = answer {
-                silent.remove(&socket);
-                answers.push((SocketId(Some(socket)), payload.ack_arguments().arg::<R>()));
-            }
-        }
-        let silent =
-            sockets.asked.iter().map(|(id, _)| id).filter(|id| silent.contains_key(*id)).cloned().collect();
-        let silent_elsewhere = expected_elsewhere.saturating_sub(heard_elsewhere);
-        Answers { answers, silent, silent_elsewhere, silent_nodes: nodes_out, error: None }
-    }
-}
-
-/// A socket found by [`fetch_sockets`](Operator::fetch_sockets).
-#[derive(Debug, Clone)]
-pub enum FoundSocket {
-    /// On this node: the socket itself.
-    Local(Socket),
-    /// On another.
-    Remote(RemoteSocket),
-}
-
-impl FoundSocket {
-    /// The id.
-    pub fn id(&self) -> &str {
-        match self {
-            Self::Local(socket) => socket.id(),
-            Self::Remote(socket) => socket.id(),
-        }
-    }
-
-    /// The rooms, its own included: now for a local socket, as of the answer for a remote one.
-    pub fn rooms(&self) -> Vec<Arc<str>> {
-        match self {
-            Self::Local(socket) => socket.rooms(),
-            Self::Remote(socket) => socket.description.rooms.clone(),
-        }
-    }
-
-    /// What [`Socket::set_info`] set, as JSON text.
-    pub fn info_json(&self) -> Option<Arc<str>> {
-        match self {
-            Self::Local(socket) => socket.info_json(),
-            Self::Remote(socket) => socket.description.info.clone(),
-        }
-    }
-
-    /// The same, read as a `T`; `None` if nothing was set.
-    ///
-    /// # Errors
-    /// When it does not fit.
-    pub fn info<T: DeserializeOwned>(&self) -> Result<Option<T>, serde_json::Error> {
-        self.info_json().map(|json| serde_json::from_str(&json)).transpose()
-    }
-
-    /// What is known about it everywhere.
-    pub fn description(&self) -> SocketDescription {
-        match self {
-            Self::Local(socket) => cluster::describe(socket),
-            Self::Remote(socket) => socket.description.clone(),
-        }
-    }
-
-    /// Sends it an event, wherever it is.
-    ///
-    /// # Errors
-    /// When the event could not be sent; for a remote socket only when its arguments cannot be written.
-    pub fn emit(&self, name: &str, args: impl Serialize) -> Result<(), EmitError> {
-        match self {
-            Self::Local(socket) => socket.emit(name, args),
-            Self::Remote(socket) => socket.emit(name, args),
-        }
-    }
-
-    /// Has it join rooms.
-    pub fn join(&self, rooms: impl IntoRooms) {
-        match self {
-            Self::Local(socket) => socket.join(rooms),
-            Self::Remote(socket) => socket.operator().sockets_join(rooms),
-        }
-    }
-
-    /// Has it leave rooms.
-    pub fn leave(&self, rooms: impl IntoRooms) {
-        match self {
-            Self::Local(socket) => socket.leave(rooms),
-            Self::Remote(socket) => socket.operator().sockets_leave(rooms),
-        }
-    }
-
-    /// Disconnects it; with `close`, its whole session.
-    pub fn disconnect(&self, close: bool) {
-        match self {
-            Self::Local(socket) if close => socket.close(),
-            Self::Local(socket) => {
-                socket.disconnect();
-            }
-            Self::Remote(socket) => socket.operator().disconnect_sockets(close),
-        }
-    }
-}
-
-/// A socket on another node.
-#[derive(Debug, Clone)]
-pub struct RemoteSocket {
-    namespace: Namespace,
-    description: SocketDescription,
-}
-
-impl RemoteSocket {
-    /// The id.
-    pub fn id(&self) -> &str {
-        &self.description.id
-    }
-
-    /// What its node told about it.
-    pub fn description(&self) -> &SocketDescription {
-        &self.description
-    }
-
-    /// The operator for this one socket.
-    pub fn operator(&self) -> Operator {
-        Operator::new(self.namespace.clone()).to(&self.description.id)
-    }
-
-    /// Sends it an event.
-    ///
-    /// # Errors
-    /// When the arguments cannot be written.
-    pub fn emit(&self, name: &str, args: impl Serialize) -> Result<(), EmitError> {
-        self.operator().emit(name, args)
-    }
-
-    /// Sends it an event and waits for its answer.
-    ///
-    /// # Errors
-    /// When it could not be sent, or no answer came in time.
-    pub async fn call<R: DeserializeOwned + Send + 'static>(
-        &self,
-        name: &str,
-        args: impl Serialize,
-        timeout: Duration,
-    ) -> Result<R, CallError> {
-        let answers = self.operator().timeout(timeout).call::<R>(name, args).await;
-        if let Some(error) = answers.error {
-            return Err(error.into());
-        }
-        match answers.answers.into_iter().next() {
-            Some((_, answer)) => answer.map_err(CallError::Answer),
-            None => Err(CallError::TimedOut),
         }
     }
 }

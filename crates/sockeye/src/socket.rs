@@ -4,6 +4,9 @@
 //! it has left, a handle kept by the application pins an id, the handshake and what the application put there itself,
 //! but no session, no outbox, no handlers and no waiting acks.
 
+mod life;
+mod sending;
+
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -12,27 +15,21 @@ use std::sync::{Arc, Mutex, Weak};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sockeye_engine::{Handshake, Protocol, Reason, Session, Transport};
-use sockeye_proto::socket::{
-    Dialect, Encoded, Out, PacketOut, Payload, disconnected, encode, encode_ack, encode_event,
-};
-use tokio::sync::oneshot;
+use sockeye_proto::socket::{Dialect, Payload};
 use tokio::time::Instant;
 
-use crate::ack::{Asked, CallError, Entry, Waiter, Waiting};
+use crate::ack::{CallError, Waiter, Waiting};
 use crate::data::Data;
-use crate::deliver;
-use crate::emit::{EmitError, Flags};
-use crate::event::{Event, Travelling};
+use crate::emit::Flags;
 use crate::gate::Gate;
-use crate::handler::{DisconnectCall, DisconnectHandler, Disconnector, Handler, Listener};
-use crate::listeners::{ListenerId, Listeners, Outgoing, Registered};
+use crate::handler::{DisconnectHandler, Disconnector, Handler, Listener};
+use crate::listeners::{ListenerId, Listeners, Registered};
 use crate::namespace::{Namespace, Tenancy};
 use crate::operator::{IntoRooms, Operator};
 use crate::rate::{Bucket, EventRate};
 use crate::recovery::{Given, RecoveryFailure};
-use crate::run::{self, Serial, Work};
+use crate::run::{Serial, Work};
 use crate::server::Server;
-use crate::stats::count;
 use crate::sync::lock;
 
 /// One client in one namespace. Cheap to clone; all clones are the same socket.
@@ -50,6 +47,8 @@ use crate::sync::lock;
 /// ```
 #[derive(Clone)]
 pub struct Socket(pub(crate) Arc<Inner>);
+
+pub use sending::Emitter;
 
 pub(crate) struct Inner {
     pub(crate) id: Arc<str>,
@@ -226,234 +225,6 @@ impl Socket {
     /// Why a client that asked to be recovered was not. `None` if it was, or did not ask.
     pub fn recovery_failure(&self) -> Option<RecoveryFailure> {
         self.0.recovery.as_ref().and_then(|recovery| recovery.failure)
-    }
-}
-
-/// Sending.
-impl Socket {
-    /// Sends an event to this client: one argument, several in [`Args`](crate::Args), none with `()`. Bytes anywhere
-    /// inside travel as binary.
-    ///
-    /// Never waits: the packet goes to the bounded outbox of the session, in order.
-    ///
-    /// # Errors
-    /// When it could not: the outbox is full, the socket has left, the arguments cannot be written.
-    pub fn emit(&self, name: &str, args: impl Serialize) -> Result<(), EmitError> {
-        self.emit_flagged(name, args, Flags::default())
-    }
-
-    /// Like [`emit`](Self::emit), and waits for room in the outbox. Cancel safe: nothing is sent then.
-    ///
-    /// # Errors
-    /// As [`emit`](Self::emit), but never [`EmitError::Full`].
-    pub async fn send(&self, name: &str, args: impl Serialize) -> Result<(), EmitError> {
-        let payload = Payload::event(name, &args)?;
-        loop {
-            match self.emit_payload(None, &payload, Flags::default()) {
-                Err(EmitError::Full) => {
-                    let member = self.member().ok_or(EmitError::Closed)?;
-                    // A packet takes a little more than its payload: type, namespace, frame headers.
-                    let bytes = payload.size() + self.0.namespace.name().len() + 64;
-                    member.session.ready(bytes).await?;
-                    // Somebody else may have taken the room meanwhile; whoever is here yields before trying again.
-                    if let done @ (Ok(()) | Err(EmitError::Closed | EmitError::Encode(_))) =
-                        self.emit_payload(None, &payload, Flags::default())
-                    {
-                        return done;
-                    }
-                    tokio::task::yield_now().await;
-                }
-                done => return done,
-            }
-        }
-    }
-
-    /// Sends an event and asks for an answer: the first argument the client gives to its ack function, as an `R`
-    /// (`Args<(A, B)>` for several).
-    ///
-    /// The event is sent right here; what comes back waits for the answer, for 60 s unless told otherwise.
-    ///
-    /// ```
-    /// # use sockeye::{CallError, Socket};
-    /// # use std::time::Duration;
-    /// # async fn f(socket: Socket) -> Result<(), CallError> {
-    /// let age: u32 = socket.call("how old are you?", ()).timeout(Duration::from_secs(5)).await?;
-    /// # Ok(()) }
-    /// ```
-    pub fn call<R>(&self, name: &str, args: impl Serialize) -> Asked<R> {
-        self.call_flagged(name, args, Flags::default())
-    }
-
-    /// Sends a typed event.
-    ///
-    /// # Errors
-    /// As [`emit`](Self::emit).
-    pub fn emit_event<E: Event + Serialize>(&self, event: &E) -> Result<(), EmitError> {
-        self.emit(E::NAME, Travelling(event))
-    }
-
-    /// Sends a typed event and asks for its answer.
-    pub fn call_event<E: Event + Serialize>(&self, event: &E) -> Asked<E::Ack> {
-        self.call(E::NAME, Travelling(event))
-    }
-
-    /// The next emit may be lost: it is dropped if the client cannot take it right now.
-    pub fn volatile(&self) -> Emitter<'_> {
-        Emitter { socket: self, flags: Flags { volatile: true, ..Flags::default() } }
-    }
-
-    /// Whether transports may compress the next emit. Default `true`; they then do where compression is on.
-    pub fn compress(&self, yes: bool) -> Emitter<'_> {
-        Emitter { socket: self, flags: Flags { compress: yes, ..Flags::default() } }
-    }
-
-    fn emit_flagged(&self, name: &str, args: impl Serialize, flags: Flags) -> Result<(), EmitError> {
-        if self.plain() {
-            // The common case skips the payload: straight from the value into the frame.
-            let member = self.member();
-            if let Some(member) = member {
-                let packet = encode_event(
-                    self.0.namespace.name(),
-                    None,
-                    name,
-                    &args,
-                    &member.dialect,
-                    flags.compress,
-                )?;
-                return self.put(&member, &packet, flags);
-            }
-        }
-        self.emit_payload(None, &Payload::event(name, &args)?, flags)
-    }
-
-    /// Whether nobody but the client wants to see what is emitted.
-    fn plain(&self) -> bool {
-        let namespace = &self.0.namespace;
-        namespace.server.0.recovery.is_none() && !namespace.place.has_outgoing() && !self.has(HAS_OUTGOING)
-    }
-
-    pub(crate) fn emit_payload(
-        &self,
-        id: Option<u64>,
-        payload: &Payload,
-        flags: Flags,
-    ) -> Result<(), EmitError> {
-        let member = {
-            let mut phase = lock(&self.0.phase);
-            match &mut *phase {
-                Phase::Connected { member, .. } => Arc::clone(member),
-                Phase::Connecting { early, bytes, .. } => {
-                    *bytes += payload.size();
-                    if *bytes > self.0.namespace.server.0.max_queue() {
-                        *bytes -= payload.size();
-                        return Err(EmitError::Full);
-                    }
-                    early.push(Early { id, payload: payload.clone(), flags });
-                    return Ok(());
-                }
-                Phase::Gone(_) => return Err(EmitError::Closed),
-            }
-        };
-        self.tell_outgoing(payload);
-        self.transmit(&member, id, payload, flags)
-    }
-
-    fn transmit(
-        &self,
-        member: &Arc<Member>,
-        id: Option<u64>,
-        payload: &Payload,
-        flags: Flags,
-    ) -> Result<(), EmitError> {
-        if id.is_none() && self.0.namespace.server.0.recovery.is_some() {
-            return deliver::direct(self, member, payload, flags);
-        }
-        let packet = PacketOut {
-            namespace: self.0.namespace.name(),
-            body: Out::Event { id, payload },
-            compress: flags.compress,
-        };
-        let packet = encode(&packet, &member.dialect)?;
-        self.put(member, &packet, flags)
-    }
-
-    /// Hands a packet to the outbox.
-    pub(crate) fn put(&self, member: &Member, packet: &Encoded, flags: Flags) -> Result<(), EmitError> {
-        let counters = &self.0.namespace.server.0.counters;
-        if flags.volatile {
-            if !member.session.send_volatile(packet.messages()) {
-                count(&counters.volatile_dropped);
-            }
-            return Ok(());
-        }
-        let sent = member.session.send(packet.messages());
-        if sent == Err(sockeye_engine::SendError::Full) {
-            count(&counters.full);
-        }
-        Ok(sent?)
-    }
-
-    fn call_flagged<R>(&self, name: &str, args: impl Serialize, flags: Flags) -> Asked<R> {
-        let payload = match Payload::event(name, &args) {
-            Ok(payload) => payload,
-            Err(error) => return Asked::failed(EmitError::from(error)),
-        };
-        let (sender, receiver) = oneshot::channel();
-        let id = self.0.namespace.place.next_ack();
-        let entry = Entry { socket: Arc::downgrade(&self.0), id };
-        if !self.0.expect_ack(id, Waiter::One(sender)) {
-            return Asked::failed(CallError::Disconnected);
-        }
-        match self.emit_payload(Some(id), &payload, flags) {
-            Ok(()) => Asked::sent(receiver, entry),
-            Err(error) => Asked::failed(error),
-        }
-    }
-
-    /// Answers an event; says how many bytes that took.
-    pub(crate) fn answer(&self, id: u64, args: impl Serialize) -> Result<usize, EmitError> {
-        let member = self.member().ok_or(EmitError::Closed)?;
-        let packet = encode_ack(self.0.namespace.name(), id, &args, &member.dialect, true)?;
-        self.put(&member, &packet, Flags::default())?;
-        Ok(packet.messages().map(|message| message.payload().len()).sum())
-    }
-
-    pub(crate) fn answer_payload(&self, id: u64, payload: &Payload) -> Result<(), EmitError> {
-        let member = self.member().ok_or(EmitError::Closed)?;
-        let body = Out::Ack { id, payload };
-        let packet =
-            encode(&PacketOut { namespace: self.0.namespace.name(), body, compress: true }, &member.dialect)?;
-        self.put(&member, &packet, Flags::default())
-    }
-
-    pub(crate) fn member(&self) -> Option<Arc<Member>> {
-        match &*lock(&self.0.phase) {
-            Phase::Connected { member, .. } => Some(Arc::clone(member)),
-            _ => None,
-        }
-    }
-
-    /// Calls the listeners for outgoing events, if there are any.
-    pub(crate) fn tell_outgoing(&self, payload: &Payload) {
-        let place = &self.0.namespace.place;
-        if place.has_outgoing() {
-            for listener in &place.rules.outgoing {
-                run::guarded(self, "on_any_outgoing", || listener(self, payload));
-            }
-        }
-        if self.has(HAS_OUTGOING) {
-            let own: Vec<Outgoing> = match &lock(&self.0.extra).listeners {
-                Some(listeners) => listeners.outgoing(),
-                None => Vec::new(),
-            };
-            for listener in own {
-                run::guarded(self, "on_any_outgoing", || listener(self, payload));
-            }
-        }
-    }
-
-    fn has(&self, what: u8) -> bool {
-        self.0.has.load(Ordering::Acquire) & what != 0
     }
 }
 
@@ -649,201 +420,6 @@ impl Socket {
     }
 }
 
-/// Leaving.
-impl Socket {
-    /// Takes the socket out of its namespace: the client is told and does not come back by itself. Its session and
-    /// its other namespaces go on. Reason: `server namespace disconnect`. False if it had left already.
-    ///
-    /// All of it has happened when this returns, but for one case: while another thread is just starting a handler of
-    /// this socket, rooms and disconnect handlers wait until that handler has first waited or ended.
-    pub fn disconnect(&self) -> bool {
-        self.depart(Reason::ServerNamespaceDisconnect, true)
-    }
-
-    /// The same with a reason of the application's own, which disconnect handlers see. (The protocol has no room to
-    /// tell the client.)
-    pub fn disconnect_with(&self, reason: impl Into<Arc<str>>) -> bool {
-        self.depart(Reason::Custom(reason.into()), true)
-    }
-
-    /// Takes all sockets of this client out of their namespaces, each told, and closes the connection: what the
-    /// reference calls `disconnect(true)`.
-    pub fn close(&self) {
-        let member = self.member();
-        self.disconnect();
-        if let Some(member) = member {
-            member.close_all.store(true, Ordering::Release);
-            member.session.poke();
-        }
-    }
-
-    /// Closes the connection below, after what is queued has been sent: the client sees `transport close` and comes
-    /// back by itself, here or, behind a load balancer, elsewhere. All its sockets leave with the reason
-    /// `forced close`, and can be recovered. The reference's `conn.close()`.
-    pub fn close_connection(&self) {
-        if let Some(member) = self.member() {
-            member.session.close(Reason::ForcedClose);
-        }
-    }
-
-    /// The one way out. `tell` says whether the client gets a DISCONNECT. Everything here happens once.
-    pub(crate) fn depart(&self, reason: Reason, tell: bool) -> bool {
-        let member = {
-            let mut phase = lock(&self.0.phase);
-            match &mut *phase {
-                Phase::Connected { leaving: Some(_), .. } | Phase::Gone(_) => return false,
-                Phase::Connected { leaving, member, .. } => {
-                    *leaving = Some(reason);
-                    Arc::clone(member)
-                }
-                Phase::Connecting { .. } => {
-                    // Whoever carries its CONNECT finds it gone and refuses the client.
-                    let before = std::mem::replace(&mut *phase, Phase::Gone(Some(reason)));
-                    drop(phase);
-                    drop(before);
-                    self.release();
-                    return true;
-                }
-            }
-        };
-        if tell && let Ok(packet) = disconnected(&self.0.namespace.place.name, &member.dialect) {
-            // A client that cannot take even this finds out when its session ends.
-            let _ = member.session.send(packet.messages());
-        }
-        if self.0.gate.leave(self) {
-            self.carry_out_departure();
-        }
-        if tell {
-            // The session may have stopped reading because of this socket.
-            member.session.poke();
-        }
-        true
-    }
-
-    /// The rest of [`depart`](Self::depart), by whoever the gate says.
-    pub(crate) fn carry_out_departure(&self) {
-        let (member, reason) = match &*lock(&self.0.phase) {
-            Phase::Connected { member, leaving: Some(reason), .. } => (Arc::clone(member), reason.clone()),
-            _ => return,
-        };
-        let place = &self.0.namespace.place;
-        let core = &self.0.namespace.server.0;
-
-        // Rooms are still there and the socket still counts as connected.
-        let own = match &mut lock(&self.0.extra).listeners {
-            Some(listeners) => listeners.take_disconnect(),
-            None => Default::default(),
-        };
-        for handler in place.rules.disconnecting.iter().chain(&own.disconnecting) {
-            self.tell_disconnect(handler, &reason);
-        }
-
-        core.lose(self, &member, &reason);
-        let (before, tenancy) = {
-            let mut phase = lock(&self.0.phase);
-            match std::mem::replace(&mut *phase, Phase::Gone(Some(reason.clone()))) {
-                Phase::Connected { tenancy, member, .. } => (Some(member), Some(tenancy)),
-                _ => (None, None),
-            }
-        };
-        drop(before);
-        self.release();
-        for handler in place.rules.disconnect.iter().chain(&own.disconnect) {
-            self.tell_disconnect(handler, &reason);
-        }
-        core.counters.sockets.fetch_sub(1, Ordering::Relaxed);
-        tracing::debug!(namespace = %place.name, socket = %self.0.id, reason = reason.as_str(), "disconnected");
-        drop(tenancy);
-    }
-
-    /// Lets go of everything that a handle kept by the application must not hold on to.
-    fn release(&self) {
-        let extra = std::mem::take(&mut *lock(&self.0.extra));
-        let had = self.0.has.swap(0, Ordering::AcqRel);
-        if had & HAS_OUTGOING != 0 {
-            let outgoing = extra.listeners.as_ref().map_or(0, |listeners| listeners.outgoing().len());
-            self.0.namespace.place.outgoing_removed(outgoing);
-        }
-        extra.waiting.fail(&self.0.id);
-        drop(extra.listeners);
-        let unstarted = lock(&self.0.serial).close();
-        self.0.work.dropped(unstarted.len());
-    }
-
-    fn tell_disconnect(&self, handler: &Disconnector, reason: &Reason) {
-        let states = &self.0.namespace.server.0.states;
-        let name = handler.name();
-        match run::guarded(self, name, || handler.call(DisconnectCall::new(self, reason, states))) {
-            Some(Ok(future)) => run::detach(self, name, future),
-            Some(Err(mismatch)) => self.0.namespace.server.0.mismatch(name, &mismatch),
-            None => {}
-        }
-    }
-}
-
-/// The way in: used by whoever carries the CONNECT.
-impl Socket {
-    /// Takes what was joined so far.
-    pub(crate) fn early_rooms(&self) -> Option<Vec<Arc<str>>> {
-        match &mut *lock(&self.0.phase) {
-            Phase::Connecting { rooms, .. } => Some(std::mem::take(rooms)),
-            _ => None,
-        }
-    }
-
-    /// From connecting to connected. What the middlewares emitted goes out first. False if the socket has left
-    /// meanwhile.
-    pub(crate) fn enter(&self, member: &Arc<Member>) -> bool {
-        loop {
-            let waiting = {
-                let mut phase = lock(&self.0.phase);
-                match std::mem::replace(&mut *phase, Phase::Gone(None)) {
-                    Phase::Connecting { early, rooms, tenancy, .. } if early.is_empty() => {
-                        *phase = Phase::Connected { member: Arc::clone(member), tenancy, leaving: None };
-                        drop(phase);
-                        if !rooms.is_empty() {
-                            self.0.namespace.place.join(&self.0.id, &rooms);
-                        }
-                        return true;
-                    }
-                    Phase::Connecting { early, rooms, tenancy, .. } => {
-                        *phase = Phase::Connecting { early: Vec::new(), bytes: 0, rooms, tenancy };
-                        early
-                    }
-                    other => {
-                        *phase = other;
-                        return false;
-                    }
-                }
-            };
-            for Early { id, payload, flags } in waiting {
-                self.tell_outgoing(&payload);
-                if let Err(EmitError::Full) = self.transmit(member, id, &payload, flags) {
-                    // Whoever emitted it was told that it would go.
-                    member.session.overflow();
-                }
-            }
-        }
-    }
-
-    /// Forgets a socket that never got in.
-    pub(crate) fn discard(&self) {
-        // Dropped outside of the lock: it may be the last of its namespace.
-        let before = std::mem::replace(&mut *lock(&self.0.phase), Phase::Gone(None));
-        drop(before);
-        self.release();
-    }
-
-    pub(crate) fn auth_shared(&self) -> &Arc<str> {
-        &self.0.auth
-    }
-
-    /// What goes over to the socket that recovers this one.
-    pub(crate) fn heritage(&self) -> Data {
-        lock(&self.0.data).clone()
-    }
-}
-
 impl Inner {
     /// Adds a wait for an answer; false if the socket has left.
     pub(crate) fn expect_ack(&self, id: u64, waiter: Waiter) -> bool {
@@ -900,72 +476,3 @@ impl PartialEq for Socket {
 }
 
 impl Eq for Socket {}
-
-/// A socket and how the next emit goes: [`Socket::volatile`], [`Socket::compress`].
-#[derive(Debug, Clone, Copy)]
-pub struct Emitter<'a> {
-    socket: &'a Socket,
-    flags: Flags,
-}
-
-impl Emitter<'_> {
-    /// See [`Socket::volatile`].
-    #[must_use]
-    pub fn volatile(mut self) -> Self {
-        self.flags.volatile = true;
-        self
-    }
-
-    /// See [`Socket::compress`].
-    #[must_use]
-    pub fn compress(mut self, yes: bool) -> Self {
-        self.flags.compress = yes;
-        self
-    }
-
-    /// See [`Socket::emit`]. A volatile event that was dropped is not an error.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn emit(self, name: &str, args: impl Serialize) -> Result<(), EmitError> {
-        self.socket.emit_flagged(name, args, self.flags)
-    }
-
-    /// See [`Socket::emit_event`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn emit_event<E: Event + Serialize>(self, event: &E) -> Result<(), EmitError> {
-        self.emit(E::NAME, Travelling(event))
-    }
-
-    /// See [`Socket::call`].
-    pub fn call<R>(self, name: &str, args: impl Serialize) -> Asked<R> {
-        self.socket.call_flagged(name, args, self.flags)
-    }
-
-    /// See [`Socket::call_event`].
-    pub fn call_event<E: Event + Serialize>(self, event: &E) -> Asked<E::Ack> {
-        self.call(E::NAME, Travelling(event))
-    }
-
-    /// Everybody else, with these flags.
-    pub fn broadcast(self) -> Operator {
-        self.socket.broadcast().flags(self.flags)
-    }
-
-    /// Everybody else in these rooms, with these flags.
-    pub fn to(self, rooms: impl IntoRooms) -> Operator {
-        self.broadcast().to(rooms)
-    }
-
-    /// The same as [`to`](Self::to).
-    pub fn in_(self, rooms: impl IntoRooms) -> Operator {
-        self.to(rooms)
-    }
-
-    /// Everybody else outside of these rooms, with these flags.
-    pub fn except(self, rooms: impl IntoRooms) -> Operator {
-        self.broadcast().except(rooms)
-    }
-}
