@@ -373,7 +373,7 @@ impl ServerBuilder {
     }
 
     /// The greatest number of unfinished handlers of one socket. Default 64. While it has as many, the server does not
-    /// read from its client.
+    /// read from its client; nor while those sockets of the client that have left still have as many, all together.
     pub fn max_handlers_per_socket(mut self, count: usize) -> Self {
         self.max_handlers = count;
         self

@@ -15,7 +15,7 @@ use crate::id;
 use crate::namespace::{Namespace, Place, Tenancy};
 use crate::recovery::{Lost, RecoveryFailure};
 use crate::refusal::Refusal;
-use crate::run::{self, CatchUnwind};
+use crate::run::{self, CatchUnwind, Ties};
 use crate::server::{Core, Legacy, Server};
 use crate::socket::{Birth, Recovery, Socket};
 use crate::stats::count;
@@ -28,6 +28,7 @@ pub(crate) struct Wish {
     pub(crate) handshake: Arc<Handshake>,
     pub(crate) name: String,
     pub(crate) auth: Arc<str>,
+    pub(crate) ties: Arc<Ties>,
 }
 
 /// What came of it.
@@ -175,7 +176,8 @@ fn make(wish: &Wish, place: Arc<Place>, tenancy: Tenancy) -> Newcomer {
     });
     let auth = Arc::clone(&wish.auth);
     let handshake = Arc::clone(&wish.handshake);
-    let socket = Socket::new(Birth { id, namespace, handshake, auth, recovery, data, rooms, tenancy });
+    let ties = Arc::clone(&wish.ties);
+    let socket = Socket::new(Birth { id, namespace, handshake, auth, recovery, data, rooms, tenancy, ties });
     Newcomer { socket, lost: taken, inside: false }
 }
 

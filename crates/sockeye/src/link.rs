@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::Poll;
 use std::time::Duration;
@@ -29,7 +29,7 @@ use crate::gate;
 use crate::rate::Excess;
 use crate::recovery::Given;
 use crate::refusal::Refusal;
-use crate::run;
+use crate::run::{self, Ties};
 use crate::server::Core;
 use crate::socket::{Member, Socket};
 use crate::stats::count;
@@ -74,8 +74,8 @@ pub(crate) struct Desk {
     handshake: Arc<Handshake>,
     decoder: Decoder,
     seats: SmallVec<[Seat; 1]>,
-    /// Somebody called `close()` on one of its sockets.
-    close_all: Arc<AtomicBool>,
+    /// What its sockets have in common.
+    ties: Arc<Ties>,
     /// When a namespace must have been joined.
     join_by: Option<Instant>,
     /// When an unfinished packet must be complete.
@@ -165,7 +165,7 @@ impl Desk {
             handshake: Arc::clone(handshake),
             decoder,
             seats: SmallVec::new(),
-            close_all: Arc::default(),
+            ties: Arc::default(),
             join_by: Some(join_by),
             finish_by: None,
         };
@@ -326,6 +326,7 @@ impl Desk {
             handshake: Arc::clone(&self.handshake),
             name: name.clone(),
             auth,
+            ties: Arc::clone(&self.ties),
         };
         let mut verdict = Box::pin(connect::decide(wish));
         match run::poll_once(&mut verdict) {
@@ -409,7 +410,6 @@ impl Desk {
             session: self.session.clone(),
             dialect: self.decoder.dialect().clone(),
             socket: Arc::downgrade(&socket.0),
-            close_all: Arc::clone(&self.close_all),
             given: Mutex::default(),
         });
         let pid = socket.0.recovery.as_ref().map(|recovery| &*recovery.pid);
@@ -510,7 +510,7 @@ impl Desk {
     }
 
     fn woken(&mut self) -> Flow {
-        if self.close_all.swap(false, Ordering::AcqRel) {
+        if self.ties.close_all.swap(false, Ordering::AcqRel) {
             for seat in std::mem::take(&mut self.seats) {
                 if let Seat::Joined(socket) = seat {
                     socket.depart(Reason::ServerNamespaceDisconnect, true);
@@ -564,7 +564,8 @@ impl Desk {
         joining.chain(self.join_by).chain(self.finish_by).min()
     }
 
-    /// Whether to go on reading: not while one of the sockets has too much to do, or a CONNECT keeps too much waiting.
+    /// Whether to go on reading: not while one of the sockets has too much to do, or those that have left still have, or a
+    /// CONNECT keeps too much waiting.
     /// (A client that does not take what it is sent is the engine's to wait for.)
     fn flow(&self) -> Flow {
         let config = &self.core.config;
@@ -577,7 +578,11 @@ impl Desk {
             }
             Seat::Left(_) => false,
         });
-        if busy { Flow::Pause } else { Flow::Continue }
+        if busy || self.ties.too_many(config.max_handlers, &self.session) {
+            Flow::Pause
+        } else {
+            Flow::Continue
+        }
     }
 
     /// Lets go of sockets that have left by themselves, and keeps in mind where they were.
@@ -592,6 +597,7 @@ impl Desk {
     }
 
     fn closed(self, reason: &Reason) {
+        self.ties.cut();
         for seat in self.seats {
             if let Seat::Joined(socket) = seat {
                 socket.depart(reason.clone(), false);

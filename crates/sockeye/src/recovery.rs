@@ -267,8 +267,7 @@ impl<S, P: Clone> Store<S, P> {
         namespace: Arc<str>,
         given: Given,
         rooms: Vec<Arc<str>>,
-        state: S,
-        bytes: usize,
+        (state, bytes): (S, usize),
     ) -> Vec<Lost<S>> {
         let expires = now + self.window;
         self.queue.push_back((expires, Arc::clone(&pid)));
@@ -428,7 +427,7 @@ mod tests {
 
     fn lose(store: &mut Plain, now: Duration, pid: &str, given: Given, rooms: &[&str]) {
         let rooms = rooms.iter().map(|room| name(room)).collect();
-        assert_eq!(store.lose(now, name(pid), name("/"), given, rooms, "data", 0).len(), 0);
+        assert_eq!(store.lose(now, name(pid), name("/"), given, rooms, ("data", 0)).len(), 0);
     }
 
     fn back(
@@ -598,7 +597,7 @@ mod tests {
         for n in 0..100 {
             let rooms = vec![name("r")];
             gone +=
-                store.lose(secs(n), name(&n.to_string()), name("/"), Given::default(), rooms, "d", 5).len();
+                store.lose(secs(n), name(&n.to_string()), name("/"), Given::default(), rooms, ("d", 5)).len();
             assert!(store.bytes() <= 10 * SESSION);
         }
         assert_eq!(gone + store.sessions(), 100, "the oldest go, and are told");

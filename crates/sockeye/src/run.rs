@@ -9,11 +9,11 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use sockeye_engine::Reason;
+use sockeye_engine::{Reason, Session};
 
 use crate::gate;
 use crate::handler::{Outcome, Running};
@@ -21,32 +21,108 @@ use crate::server::Core;
 use crate::socket::Socket;
 use crate::sync::lock;
 
-/// The unfinished handlers of one socket: those that wait in tasks, and serial ones that have not started.
+/// What is unfinished of one socket's: handlers that wait in tasks and serial ones that have not started, and, apart
+/// from these, what it was started with and what its end started.
 #[derive(Default)]
-pub(crate) struct Work(AtomicUsize);
+pub(crate) struct Work {
+    handlers: Count,
+    aside: Count,
+}
+
+/// How much is unfinished, and on top whether its socket has left.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+const LEFT: usize = 1 << (usize::BITS - 1);
+
+impl Count {
+    fn begun(&self, ties: &Ties) {
+        if self.0.fetch_add(1, Ordering::AcqRel) & LEFT != 0 {
+            ties.left_over(1);
+        }
+    }
+
+    /// How many there were before.
+    fn ended(&self, ties: &Ties) -> usize {
+        let before = self.0.fetch_sub(1, Ordering::AcqRel);
+        if before & LEFT != 0 {
+            ties.ended();
+        }
+        before & !LEFT
+    }
+
+    fn leave(&self, ties: &Ties) {
+        let before = self.0.fetch_or(LEFT, Ordering::AcqRel);
+        if before & LEFT == 0 {
+            ties.left_over(before as isize);
+        }
+    }
+}
 
 impl Work {
     pub(crate) fn unfinished(&self) -> usize {
-        self.0.load(Ordering::Acquire)
+        self.handlers.0.load(Ordering::Acquire) & !LEFT
     }
 
-    fn begun(&self) {
-        self.0.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// For serial handlers that will never start.
-    pub(crate) fn dropped(&self, count: usize) {
-        self.0.fetch_sub(count, Ordering::AcqRel);
+    /// The socket has left: what is unfinished counts against its session now. `unstarted` serial handlers never will
+    /// start.
+    pub(crate) fn leave(&self, unstarted: usize, ties: &Ties) {
+        self.handlers.0.fetch_sub(unstarted, Ordering::AcqRel);
+        self.handlers.leave(ties);
+        self.aside.leave(ties);
     }
 
     fn ended(&self, socket: &Socket) {
-        let before = self.0.fetch_sub(1, Ordering::AcqRel);
+        let before = self.handlers.ended(&socket.0.ties);
         // Only whoever brings it under the bound has a reason to wake the session.
         if before == socket.server().0.config.max_handlers
             && let Some(member) = socket.member()
         {
             member.session.poke();
         }
+    }
+}
+
+/// What the sockets of one session have in common, and what outlives them there.
+#[derive(Default)]
+pub(crate) struct Ties {
+    /// Somebody called `close()` on one of them.
+    pub(crate) close_all: AtomicBool,
+    /// What is unfinished of those that have left. A moment too low while one is leaving.
+    left_over: AtomicIsize,
+    /// The session, while it waits for these to be fewer.
+    waiting: Mutex<Option<Session>>,
+}
+
+impl Ties {
+    fn left_over(&self, more: isize) {
+        self.left_over.fetch_add(more, Ordering::AcqRel);
+    }
+
+    fn ended(&self) {
+        self.left_over.fetch_sub(1, Ordering::AcqRel);
+        let waiting = lock(&self.waiting).take();
+        if let Some(session) = waiting {
+            session.poke();
+        }
+    }
+
+    /// The session is over, and waits for nothing any more.
+    pub(crate) fn cut(&self) {
+        let waiting = lock(&self.waiting).take();
+        drop(waiting);
+    }
+
+    /// Whether there are `most` or more: then the session is poked when one of them has ended. A client that comes and
+    /// goes would get around the bound of its sockets otherwise.
+    pub(crate) fn too_many(&self, most: usize, session: &Session) -> bool {
+        let many = || self.left_over.load(Ordering::Acquire) >= most as isize;
+        if !many() {
+            return false;
+        }
+        *lock(&self.waiting) = Some(session.clone());
+        // One may have ended just before.
+        many()
     }
 }
 
@@ -91,7 +167,7 @@ pub(crate) fn start(socket: &Socket, name: &'static str, running: Running) {
     match poll_once(&mut running) {
         Ok(Poll::Ready(_)) => {}
         Ok(Poll::Pending) => {
-            socket.0.work.begun();
+            socket.0.work.handlers.begun(&socket.0.ties);
             let on = socket.clone();
             spawn(&socket.server().0, async move {
                 finish(&on, name, running).await;
@@ -109,7 +185,7 @@ pub(crate) fn start_serial(socket: &Socket, name: &'static str, running: Running
         match &mut *serial {
             Serial::Closed => return,
             Serial::Busy(waiting) => {
-                socket.0.work.begun();
+                socket.0.work.handlers.begun(&socket.0.ties);
                 waiting.push_back((name, running));
                 return;
             }
@@ -119,7 +195,7 @@ pub(crate) fn start_serial(socket: &Socket, name: &'static str, running: Running
     let mut running = running;
     match poll_once(&mut running) {
         Ok(Poll::Pending) => {
-            socket.0.work.begun();
+            socket.0.work.handlers.begun(&socket.0.ties);
             let on = socket.clone();
             spawn(&socket.server().0, async move {
                 let (mut name, mut running) = (name, Some(running));
@@ -149,17 +225,19 @@ pub(crate) fn start_serial(socket: &Socket, name: &'static str, running: Running
     lock(&socket.0.serial).next();
 }
 
-/// Starts something of the application's that nobody counts and no client waits for: connect and disconnect handlers.
+/// Starts something of the application's that no client waits for: connect and disconnect handlers.
 pub(crate) fn detach(socket: &Socket, name: &'static str, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
     let mut future = future;
     match poll_once(&mut future) {
         Ok(Poll::Ready(())) => {}
         Ok(Poll::Pending) => {
+            socket.0.work.aside.begun(&socket.0.ties);
             let on = socket.clone();
             spawn(&socket.server().0, async move {
                 if let Err(panic) = CatchUnwind(future).await {
                     panicked(&on, name, &*panic);
                 }
+                on.0.work.aside.ended(&on.0.ties);
             });
         }
         Err(panic) => panicked(socket, name, &*panic),

@@ -512,7 +512,7 @@ impl Core {
             let legacy = Legacy { id: Arc::clone(&socket.0.id), data: socket.heritage() };
             let bytes = legacy.data.info.as_ref().map_or(0, |info| info.len());
             let (pid, name) = (Arc::clone(&own.pid), Arc::clone(&place.name));
-            let gone = store.lose(recovery.now(), pid, name, given, rooms, legacy, bytes);
+            let gone = store.lose(recovery.now(), pid, name, given, rooms, (legacy, bytes));
             place.forget_quietly(socket.id());
             gone
         };

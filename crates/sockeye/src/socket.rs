@@ -9,7 +9,7 @@ mod sending;
 
 use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use serde::Serialize;
@@ -28,7 +28,7 @@ use crate::namespace::{Namespace, Tenancy};
 use crate::operator::{IntoRooms, Operator};
 use crate::rate::{Bucket, EventRate};
 use crate::recovery::{Given, RecoveryFailure};
-use crate::run::{Serial, Work};
+use crate::run::{Serial, Ties, Work};
 use crate::server::Server;
 use crate::sync::lock;
 
@@ -61,6 +61,7 @@ pub(crate) struct Inner {
     has: AtomicU8,
     extra: Mutex<Extra>,
     pub(crate) gate: Gate,
+    pub(crate) ties: Arc<Ties>,
     pub(crate) work: Work,
     pub(crate) serial: Mutex<Serial>,
     data: Mutex<Data>,
@@ -113,8 +114,6 @@ pub(crate) struct Member {
     pub(crate) session: Session,
     pub(crate) dialect: Dialect,
     pub(crate) socket: Weak<Inner>,
-    /// The session's other sockets hear of `close()` through this.
-    pub(crate) close_all: Arc<AtomicBool>,
     /// Only with recovery, and only under the store's lock.
     pub(crate) given: Mutex<Given>,
 }
@@ -129,11 +128,12 @@ pub(crate) struct Birth {
     pub(crate) data: Data,
     pub(crate) rooms: Vec<Arc<str>>,
     pub(crate) tenancy: Tenancy,
+    pub(crate) ties: Arc<Ties>,
 }
 
 impl Socket {
     pub(crate) fn new(birth: Birth) -> Self {
-        let Birth { id, namespace, handshake, auth, recovery, data, rooms, tenancy } = birth;
+        let Birth { id, namespace, handshake, auth, recovery, data, rooms, tenancy, ties } = birth;
         Self(Arc::new(Inner {
             id,
             namespace,
@@ -144,6 +144,7 @@ impl Socket {
             has: AtomicU8::new(0),
             extra: Mutex::default(),
             gate: Gate::default(),
+            ties,
             work: Work::default(),
             serial: Mutex::default(),
             data: Mutex::new(data),
@@ -337,7 +338,6 @@ impl Socket {
         &self,
         listener: impl Fn(&Socket, &Payload) + Send + Sync + 'static,
     ) -> ListenerId {
-        self.0.namespace.place.outgoing_added();
         self.listen(|l| l.add_outgoing(Arc::new(listener)), HAS_OUTGOING)
     }
 
@@ -370,8 +370,15 @@ impl Socket {
 
     fn listen(&self, add: impl FnOnce(&mut Listeners) -> ListenerId, what: u8) -> ListenerId {
         let mut extra = lock(&self.0.extra);
+        // Under the lock that `release` takes, so that a socket that has left holds on to nothing.
+        if matches!(&*lock(&self.0.phase), Phase::Gone(_)) {
+            return add(&mut Listeners::default());
+        }
         let id = add(extra.listeners.get_or_insert_default());
         self.0.has.fetch_or(what, Ordering::Release);
+        if what == HAS_OUTGOING {
+            self.0.namespace.place.outgoing_added();
+        }
         id
     }
 

@@ -36,7 +36,7 @@ impl Socket {
         let member = self.member();
         self.disconnect();
         if let Some(member) = member {
-            member.close_all.store(true, Ordering::Release);
+            self.0.ties.close_all.store(true, Ordering::Release);
             member.session.poke();
         }
     }
@@ -131,7 +131,7 @@ impl Socket {
         extra.waiting.fail(&self.0.id);
         drop(extra.listeners);
         let unstarted = lock(&self.0.serial).close();
-        self.0.work.dropped(unstarted.len());
+        self.0.work.leave(unstarted.len(), &self.0.ties);
     }
 
     fn tell_disconnect(&self, handler: &Disconnector, reason: &Reason) {

@@ -581,3 +581,44 @@ async fn too_many_events_are_dropped_refused_or_the_end() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn coming_and_going_does_not_get_around_the_bound() {
+    let go = Arc::new(Semaphore::new(0));
+    let wait = |go: &Arc<Semaphore>| {
+        let go = Arc::clone(go);
+        move || {
+            let go = Arc::clone(&go);
+            async move { go.acquire_owned().await.unwrap().forget() }
+        }
+    };
+    let server = Server::builder()
+        .max_handlers_per_socket(8)
+        .namespace("/event", |ns| ns.on("wait", wait(&go)))
+        .namespace("/serial", |ns| ns.on_serial("wait", wait(&go)))
+        .namespace("/connect", |ns| ns.on_connect(wait(&go)))
+        .namespace("/disconnect", |ns| ns.on_disconnect(wait(&go)))
+        .build()
+        .unwrap();
+    for name in ["/event", "/serial", "/connect", "/disconnect"] {
+        let mut client = Client::open(&server).await;
+        for _ in 0..200 {
+            client.say(&format!("0{name},")).await;
+            client.say(&format!("2{name},[\"wait\"]")).await;
+            client.say(&format!("1{name},")).await;
+        }
+        eventually(|| server.stats().tasks >= 8).await;
+        settle().await;
+        let tasks = server.stats().tasks;
+        assert!(tasks <= 10, "{name}: {tasks} handlers wait for one client");
+        // As they end, it goes on, to the last.
+        let connected = server.stats().connected;
+        go.add_permits(200);
+        eventually(|| server.stats().tasks == 0 && server.stats().sockets == 0).await;
+        eventually(|| server.stats().connected.is_multiple_of(200)).await;
+        assert!(server.stats().connected > connected);
+        go.forget_permits(usize::MAX);
+        drop(client);
+    }
+    is_empty(&server).await;
+}
