@@ -88,6 +88,7 @@ describe("the sockeye program", { skip: !SOCKEYE && "no sockeye binary given" },
     ]) {
       const { code, err } = await run(flags, environment);
       assert.notEqual(code, 0, `${flags}`);
+      assert.equal(err.trim().split("\n").length, 1, err);
       for (const word of words) assert.ok(err.includes(word), `${flags}: ${err}`);
       assert.ok(!/panicked|backtrace|\n\s+at /.test(err), err);
     }

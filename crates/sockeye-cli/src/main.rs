@@ -28,7 +28,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(refused) => return refuse(&refused),
+    };
     let serve = match cli.command {
         Some(Command::Serve(args)) => args,
         None => cli.serve,
@@ -40,4 +43,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Help and version as clap writes them; a wrong flag in one line that names it.
+fn refuse(refused: &clap::Error) -> ExitCode {
+    if !refused.use_stderr() {
+        // A reader that has gone away does not want the rest.
+        let _ = refused.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = refused.to_string();
+    let cause: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let cause = cause.join(" ");
+    eprintln!("sockeye: {} (see sockeye --help)", cause.strip_prefix("error: ").unwrap_or(&cause));
+    ExitCode::from(2)
 }

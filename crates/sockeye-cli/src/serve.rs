@@ -25,7 +25,7 @@ pub(crate) struct ServeArgs {
     host: IpAddr,
 
     /// Port to listen on; 0 lets the system choose one [also: PORT]
-    #[arg(long, short, env = "SOCKEYE_PORT", value_name = "PORT")]
+    #[arg(long, short, env = "SOCKEYE_PORT", value_name = "PORT", value_parser = port)]
     port: Option<u16>,
 
     /// Path that Socket.IO is served under
@@ -142,8 +142,12 @@ impl ServeArgs {
 fn platform_port() -> anyhow::Result<u16> {
     match std::env::var("PORT") {
         Err(_) => Ok(3000),
-        Ok(port) => port.parse().with_context(|| format!("PORT={port:?} is not a port number")),
+        Ok(text) => port(&text).map_err(|error| anyhow::anyhow!("PORT={text:?}: {error}")),
     }
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "expected a port number, 0 to 65535".to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -208,7 +208,7 @@ pub enum ConfigError {
     #[error("a cookie with SameSite=None must be Secure")]
     InsecureCookie,
     /// The path does not start with `/` or has characters a path cannot have.
-    #[error("`{0}` is not a path")]
+    #[error("`{0}` is not a path: it starts with / and holds no spaces, ? or #, such as /socket.io")]
     BadPath(String),
     /// No transport is allowed.
     #[error("no transport is allowed")]

@@ -20,10 +20,10 @@ pub enum StartError {
     #[error("{0} is not an address of this machine; choose one with --host, 0.0.0.0 for all of them")]
     NoSuchAddress(SocketAddr),
     /// Listening failed for another reason.
-    #[error("cannot listen on {0}: {1}")]
+    #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
     /// A TLS file could not be read.
-    #[error("the {what} {path:?} cannot be read: {source}")]
+    #[error("the {what} {path:?} cannot be read")]
     TlsFile {
         /// `certificate` or `private key`.
         what: &'static str,
@@ -50,6 +50,6 @@ pub enum StartError {
     #[error("{0}")]
     Settings(String),
     /// The system does not let the process hear signals.
-    #[error("cannot listen to signals: {0}")]
+    #[error("cannot listen to signals")]
     Signals(#[source] io::Error),
 }
