@@ -142,9 +142,8 @@ pub(crate) struct Place {
 
 impl Place {
     /// A session has it now, and gives it back itself.
-    pub(crate) fn keep(mut self) -> Option<IpAddr> {
+    pub(crate) fn keep(mut self) {
         self.kept = true;
-        self.counted
     }
 }
 

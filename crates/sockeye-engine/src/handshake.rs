@@ -1,7 +1,8 @@
 //! What is known about the request that opened a session, kept for as long as the session lives.
 //!
 //! A browser sends half a kilobyte of headers. hyper holds them in buffers of many kilobytes and in a map
-//! with an entry per header, so they are copied once into a single allocation of about their own length.
+//! with an entry per header, so they are copied once into a single allocation of less than their own length: the names
+//! that every browser sends are one byte each.
 //! Nothing here is ever printed: it holds cookies and tokens.
 
 use std::borrow::Cow;
@@ -16,7 +17,8 @@ use crate::Peer;
 
 /// The request that opened a session.
 pub struct Handshake {
-    /// `target`, then for each header: length of the name (one byte), of the value (two bytes), both.
+    /// `target`, then for each header: a byte for its name, the length of the value (two bytes), the value. The byte
+    /// is the place of the name in [`USUAL`] plus one, or 0: then the length of the name (one byte) and the name follow.
     head: Box<[u8]>,
     target: u16,
     secure: bool,
@@ -35,13 +37,19 @@ impl Handshake {
         let fits =
             |name: &HeaderName, value: &HeaderValue| name.as_str().len() < 256 && value.len() < 1 << 16;
         let headers = || parts.headers.iter().filter(|(name, value)| fits(name, value));
-        let length = headers().map(|(name, value)| 3 + name.as_str().len() + value.len()).sum::<usize>();
+        let length = headers().map(|(name, value)| 4 + name.as_str().len() + value.len()).sum::<usize>();
         let mut head = Vec::with_capacity(path.len() + length);
         head.extend_from_slice(path.as_bytes());
         for (name, value) in headers() {
-            head.push(name.as_str().len() as u8);
+            let name = name.as_str();
+            match USUAL.iter().position(|usual| *usual == name) {
+                Some(at) => head.push(at as u8 + 1),
+                None => {
+                    head.extend_from_slice(&[0, name.len() as u8]);
+                    head.extend_from_slice(name.as_bytes());
+                }
+            }
             head.extend_from_slice(&(value.len() as u16).to_be_bytes());
-            head.extend_from_slice(name.as_str().as_bytes());
             head.extend_from_slice(value.as_bytes());
         }
         Handshake {
@@ -99,9 +107,18 @@ impl Handshake {
     pub fn raw_headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut rest = &self.head[usize::from(self.target)..];
         std::iter::from_fn(move || {
-            let (&[name, high, low], after) = rest.split_first_chunk::<3>()?;
-            let (name, after) = after.split_at(usize::from(name));
-            let (value, after) = after.split_at(usize::from(u16::from_be_bytes([high, low])));
+            let (&usual, mut after) = rest.split_first()?;
+            let name = match usize::from(usual).checked_sub(1) {
+                Some(at) => USUAL.get(at)?.as_bytes(),
+                None => {
+                    let (&length, name) = after.split_first()?;
+                    let (name, behind) = name.split_at(usize::from(length));
+                    after = behind;
+                    name
+                }
+            };
+            let (&length, after) = after.split_first_chunk::<2>()?;
+            let (value, after) = after.split_at(usize::from(u16::from_be_bytes(length)));
             rest = after;
             Some((name, value))
         })
@@ -137,6 +154,42 @@ impl Handshake {
         self.issued.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis() as u64
     }
 }
+
+/// The names that are kept as one byte: what browsers and their proxies send with a request for a WebSocket.
+const USUAL: [&str; 32] = [
+    "host",
+    "connection",
+    "upgrade",
+    "origin",
+    "user-agent",
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "pragma",
+    "cookie",
+    "authorization",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-extensions",
+    "sec-websocket-protocol",
+    "sec-fetch-dest",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+    "sec-gpc",
+    "sec-ch-ua",
+    "sec-ch-ua-mobile",
+    "sec-ch-ua-platform",
+    "referer",
+    "dnt",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-real-ip",
+    "forwarded",
+    "via",
+    "content-type",
+];
 
 impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -33,7 +33,7 @@ pub(crate) struct Life<L: Link> {
     until: Option<Duration>,
     pub(crate) polling: Option<Box<Polling>>,
     /// Why we are closing, where we decided it.
-    closing: Option<Reason>,
+    closing: Option<Box<Reason>>,
     /// Since when something waits and nothing leaves.
     pub(crate) stalled_since: Option<Instant>,
     /// The rules know that everything is said.
@@ -365,7 +365,7 @@ impl<L: Link> Life<L> {
             MachineReason::ForcedClose => Reason::ForcedClose,
         };
         // Where we had a reason of our own, it is the reason, even if the peer was faster to hang up.
-        let reason = self.closing.take().unwrap_or(reason);
+        let reason = self.closing.take().map_or(reason, |ours| *ours);
         if let Some(farewell) = &mut self.signs.farewell
             && !farewell.heard
         {
@@ -394,7 +394,7 @@ impl<L: Link> Life<L> {
         if self.signs.closed {
             return;
         }
-        self.closing.get_or_insert(reason);
+        self.closing.get_or_insert_with(|| Box::new(reason));
         self.session.0.shut();
         let time = self.time();
         if abort {
@@ -408,7 +408,7 @@ impl<L: Link> Life<L> {
 
     /// Ends at once, without a word.
     pub(crate) fn cut(&mut self) {
-        let reason = self.closing.take().unwrap_or(Reason::ServerShuttingDown);
+        let reason = self.closing.take().map_or(Reason::ServerShuttingDown, |reason| *reason);
         self.over(&reason);
     }
 

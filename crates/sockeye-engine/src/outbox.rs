@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -26,15 +26,14 @@ use crate::common::Common;
 use crate::frames::{Encoder, Item, cost};
 use crate::mail::{Command, Mail};
 use crate::stream::WriteEnd;
-use crate::{Message, Protocol, Reason, SendError, Session, Transport, turn};
+use crate::{Handshake, Message, Protocol, Reason, SendError, Session, Transport, limits, turn};
 
 /// What all handles of a session share.
 pub(crate) struct Shared {
     pub(crate) id: Box<str>,
     pub(crate) common: Arc<Common>,
-    pub(crate) remote: Option<SocketAddr>,
-    /// The address it is counted under, see [`crate::limits`].
-    pub(crate) counted: Option<IpAddr>,
+    /// Kept by whoever has the session, so addresses are not kept twice.
+    pub(crate) handshake: Arc<Handshake>,
     pub(crate) protocol: Protocol,
     /// The number of a JSONP client. Said by the handshake, and by no later request.
     pub(crate) jsonp: Option<Box<str>>,
@@ -93,8 +92,7 @@ impl Shared {
     pub(crate) fn new(
         id: Box<str>,
         common: Arc<Common>,
-        remote: Option<SocketAddr>,
-        counted: Option<IpAddr>,
+        handshake: Arc<Handshake>,
         protocol: Protocol,
         transport: Transport,
         jsonp: Option<&str>,
@@ -104,8 +102,7 @@ impl Shared {
         Shared {
             id,
             common,
-            remote,
-            counted,
+            handshake,
             protocol,
             jsonp: jsonp.map(number),
             flags: AtomicU8::new(OPEN | SEATED | websocket),
@@ -125,6 +122,11 @@ impl Shared {
                 encoder: None,
             }),
         }
+    }
+
+    /// The address it is counted under, see [`crate::limits`].
+    fn counted(&self) -> Option<IpAddr> {
+        limits::counted(self.handshake.client_ip(), &self.common.config)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Outbox> {
@@ -308,7 +310,7 @@ impl Shared {
     pub(crate) fn settle(&self) {
         // Whoever sets the flag gives the place back, here or in `leave`: so it is given back once.
         if self.flags.fetch_or(SETTLED, Relaxed) & SETTLED == 0 {
-            self.common.settled(self.counted);
+            self.common.settled(self.counted());
         }
     }
 
@@ -321,7 +323,7 @@ impl Shared {
     pub(crate) fn disown(&self) {
         if self.flags.fetch_and(!(SEATED | OPEN), Relaxed) & SEATED != 0 {
             let unsettled = self.flags.fetch_or(SETTLED, Relaxed) & SETTLED == 0;
-            self.common.vacate(self.counted, unsettled);
+            self.common.vacate(self.counted(), unsettled);
         }
     }
 
@@ -330,7 +332,7 @@ impl Shared {
         let before = self.flags.fetch_and(!(SEATED | OPEN), Relaxed);
         if before & SEATED != 0 {
             let unsettled = self.flags.fetch_or(SETTLED, Relaxed) & SETTLED == 0;
-            self.common.left(&self.id, self.counted, unsettled);
+            self.common.left(&self.id, self.counted(), unsettled);
         }
     }
 }

@@ -199,15 +199,9 @@ impl<A: Application> Engine<A> {
             return Err(id_failure());
         }
         let jsonp = query.j.as_deref().filter(|_| transport == Transport::Polling);
-        let shared = Shared::new(
-            id.into(),
-            common.clone(),
-            peer.remote,
-            place.keep(),
-            query.protocol,
-            transport,
-            jsonp,
-        );
+        place.keep();
+        let shared =
+            Shared::new(id.into(), common.clone(), handshake.clone(), query.protocol, transport, jsonp);
         let session = Session(Arc::new(shared));
         if !common.registry.insert(&session) {
             // The id names somebody else, whose entry must stay.

@@ -42,7 +42,7 @@ impl Session {
 
     /// The address of the connection that opened the session.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.0.remote
+        self.0.handshake.remote_addr()
     }
 
     /// Whether messages are still taken.

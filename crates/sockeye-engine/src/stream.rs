@@ -34,7 +34,8 @@ pub(crate) enum ReadEnd {
     Tcp(tcp::OwnedReadHalf),
     #[cfg(unix)]
     Unix(unix::OwnedReadHalf),
-    Other(Box<dyn Io>),
+    /// Boxed once more: ten thousand idle ones are mostly the others.
+    Other(Box<Box<dyn Io>>),
 }
 
 /// The end that everybody with the outbox in hand may write to. Dropping it ends the stream (FIN).
@@ -104,7 +105,7 @@ impl Stream {
                 let (read, write) = stream.into_split();
                 (ReadEnd::Unix(read), Some(WriteEnd::Unix(write)))
             }
-            Stream::Other(stream) => (ReadEnd::Other(stream), None),
+            Stream::Other(stream) => (ReadEnd::Other(Box::new(stream)), None),
         }
     }
 }

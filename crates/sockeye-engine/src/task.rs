@@ -44,8 +44,8 @@ pin_project_lite::pin_project! {
     /// See the module.
     pub(crate) struct Task<L: Link> {
         core: Core<L>,
-        // What the timer is set to. `None`: it has fired or was never set.
-        armed: Option<Instant>,
+        // Whether the timer is set, and has not fired.
+        armed: bool,
         alive: Alive,
         #[pin]
         sleep: Sleep,
@@ -78,8 +78,8 @@ enum Ending {
 struct Socket {
     read: ReadEnd,
     reader: Reader,
-    /// Bytes that were read and may not be looked at yet, because the link said so.
-    held: BytesMut,
+    /// Bytes that were read and may not be looked at yet, because the link said so. Never empty.
+    held: Option<Box<BytesMut>>,
     /// Since when a message has been incomplete.
     mid_since: Option<Instant>,
 }
@@ -129,7 +129,7 @@ impl<L: Link> Task<L> {
                     core.life.shut(Reason::ServerError, true);
                 }
             }
-            Task { core, armed: None, alive, sleep: tokio::time::sleep_until(now) }
+            Task { core, armed: false, alive, sleep: tokio::time::sleep_until(now) }
         })
     }
 }
@@ -143,11 +143,12 @@ impl<L: Link> Future for Task<L> {
             let Some(deadline) = turn(|| this.core.step(cx)) else { return Poll::Ready(()) };
             // The timer is only ever moved forward: most deadlines move away with each message, and firing early
             // does no harm.
-            if this.armed.is_none_or(|armed| deadline < armed || armed <= this.core.life.now) {
-                *this.armed = Some(deadline);
+            let armed = this.sleep.deadline();
+            if !*this.armed || deadline < armed || armed <= this.core.life.now {
+                *this.armed = true;
                 this.sleep.as_mut().reset(deadline);
                 if this.sleep.as_mut().poll(cx).is_ready() {
-                    *this.armed = None;
+                    *this.armed = false;
                     continue;
                 }
             }
@@ -223,7 +224,7 @@ impl<L: Link> Core<L> {
         drop(outbox);
         let mut early = BytesMut::from(candidate.early);
         early.extend_from_slice(held);
-        self.socket = Some(Socket { read, reader, held: early, mid_since: None });
+        self.socket = Some(Socket { read, reader, held: kept(early), mid_since: None });
         shared.flush_later(&self.life.session);
     }
 
@@ -256,14 +257,13 @@ impl<L: Link> Core<L> {
                 socket.mid_since = None;
                 return;
             }
-            if !socket.held.is_empty() {
-                let mut held = std::mem::take(&mut socket.held);
+            if let Some(mut held) = socket.held.take() {
                 let used = life.feed(&mut socket.reader, Lane::WebSocket, &mut held, cx);
                 // Not moved to the front: a link that takes one message at a time would have it moved for each. An empty
                 // one goes, with its memory.
                 held.advance(used);
                 if !held.is_empty() {
-                    socket.held = held;
+                    socket.held = Some(held);
                 }
                 if std::mem::take(&mut life.delivered) {
                     socket.mid_since = None;
@@ -283,7 +283,7 @@ impl<L: Link> Core<L> {
                 let input = &mut scratch[..count];
                 let used = life.feed(&mut socket.reader, Lane::WebSocket, input, cx);
                 if used < count && !life.signs.closed {
-                    socket.held = BytesMut::from(&input[used..]);
+                    socket.held = kept(BytesMut::from(&input[used..]));
                 }
                 Poll::Ready(Ok(count))
             });
@@ -475,6 +475,11 @@ impl<L: Link> Core<L> {
         let left = shared.lock().orphan(shared);
         drop(left);
     }
+}
+
+/// Rare, and so no larger than a pointer where it is kept.
+fn kept(bytes: BytesMut) -> Option<Box<BytesMut>> {
+    (!bytes.is_empty()).then(|| Box::new(bytes))
 }
 
 pub(crate) fn reader_config(common: &Common, candidate: &Candidate) -> ReaderConfig {

@@ -188,31 +188,37 @@ pub(crate) trait Collector: Send + Sync {
 /// The answers one socket owes us.
 #[derive(Default)]
 pub(crate) struct Waiting {
-    /// By id, and so in the order of asking.
-    table: BTreeMap<u64, Waiter>,
+    /// By id, and so in the order of asking. Not there while nobody waits.
+    table: Option<Box<BTreeMap<u64, Waiter>>>,
 }
 
 impl Waiting {
     /// Adds a wait. Over `limit`, the oldest is handed back: its time is up.
     pub(crate) fn add(&mut self, id: u64, waiter: Waiter, limit: usize) -> Option<Waiter> {
-        self.table.insert(id, waiter);
-        (self.table.len() > limit).then(|| self.table.pop_first()).flatten().map(|(_, oldest)| oldest)
+        let table = self.table.get_or_insert_default();
+        table.insert(id, waiter);
+        (table.len() > limit).then(|| table.pop_first()).flatten().map(|(_, oldest)| oldest)
     }
 
     /// Takes out the wait for `id`.
     pub(crate) fn take(&mut self, id: u64) -> Option<Waiter> {
-        self.table.remove(&id)
+        let table = self.table.as_mut()?;
+        let waiter = table.remove(&id);
+        if table.is_empty() {
+            self.table = None;
+        }
+        waiter
     }
 
     /// The socket has left: nobody will answer.
     pub(crate) fn fail(self, socket: &Arc<str>) {
-        for waiter in self.table.into_values() {
+        for waiter in self.table.into_iter().flat_map(|table| table.into_values()) {
             waiter.answer(socket, Err(CallError::Disconnected));
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.table.len()
+        self.table.as_ref().map_or(0, |table| table.len())
     }
 }
 

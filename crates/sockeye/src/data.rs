@@ -12,6 +12,10 @@ pub(crate) struct Data {
 }
 
 impl Data {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.info.is_none()
+    }
+
     pub(crate) fn insert<T: Any + Send + Sync>(&mut self, value: T) -> Option<Arc<T>> {
         let before = self.remove::<T>();
         self.values.push((TypeId::of::<T>(), Arc::new(value)));

@@ -68,7 +68,7 @@ pub(crate) fn broadcast(
 
 /// Remembers what a socket was given of the log. Under the log's lock.
 fn note(member: &Member, number: u64, taken: bool) {
-    let mut given = lock(&member.given);
+    let Some(mut given) = member.given() else { return };
     if taken {
         given.note(number);
     } else {

@@ -47,10 +47,10 @@ impl Application for Hall {
     fn open(&self, session: &Session, handshake: &Arc<Handshake>) -> Visitor {
         let Some(core) = self.core.get().and_then(Weak::upgrade) else {
             session.abort(Reason::ServerShuttingDown);
-            return Visitor(None);
+            return Visitor(Box::new(None));
         };
         core.remember_runtime();
-        Visitor(Some(Box::new(Desk::new(core, session, handshake))))
+        Visitor(Box::new(Some(Desk::new(core, session, handshake))))
     }
 
     fn refused(&self, request: &Parts, refused: &Refused) {
@@ -64,8 +64,9 @@ impl Application for Hall {
     }
 }
 
-/// A session's link; empty when the server is gone already.
-pub(crate) struct Visitor(Option<Box<Desk>>);
+/// A session's link; empty when the server is gone already. Boxed around the option, so that the engine's own option
+/// around this costs nothing.
+pub(crate) struct Visitor(Box<Option<Desk>>);
 
 /// What a session has in the hall.
 pub(crate) struct Desk {
@@ -120,32 +121,32 @@ const PACKET_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Link for Visitor {
     fn received(&mut self, message: Incoming<'_>) -> Flow {
-        match &mut self.0 {
+        match &mut *self.0 {
             Some(desk) => desk.received(message),
             None => Flow::Close(Reason::ServerShuttingDown),
         }
     }
 
     fn woken(&mut self) -> Flow {
-        match &mut self.0 {
+        match &mut *self.0 {
             Some(desk) => desk.woken(),
             None => Flow::Continue,
         }
     }
 
     fn timer(&mut self) -> Flow {
-        match &mut self.0 {
+        match &mut *self.0 {
             Some(desk) => desk.timer(),
             None => Flow::Continue,
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.0.as_ref().and_then(|desk| desk.deadline())
+        self.0.as_ref().as_ref().and_then(Desk::deadline)
     }
 
     fn closed(self, reason: &Reason) {
-        if let Some(desk) = self.0 {
+        if let Some(desk) = *self.0 {
             desk.closed(reason);
         }
     }
@@ -172,7 +173,7 @@ impl Desk {
         if session.protocol() == Protocol::V3 {
             // These clients never say it: the main namespace is joined by coming here.
             // Its only outcome that is not "go on" would need packets that cannot have come yet.
-            let _ = desk.connect("/".to_owned(), Arc::from("{}"));
+            let _ = desk.connect("/".to_owned(), no_auth());
         }
         desk
     }
@@ -239,9 +240,9 @@ impl Desk {
                 self.seats.swap_remove(at);
             }
             let auth = match (auth, query) {
-                (Some(auth), _) => Arc::from(&*auth),
+                (Some(auth), _) if auth != "{}" => Arc::from(&*auth),
                 (None, Some(query)) => query_as_json(&query).into(),
-                (None, None) => Arc::from("{}"),
+                _ => no_auth(),
             };
             let name = packet.namespace.into_owned();
             if self.seats.len() >= self.core.config.max_namespaces {
@@ -410,7 +411,7 @@ impl Desk {
             session: self.session.clone(),
             dialect: self.decoder.dialect().clone(),
             socket: Arc::downgrade(&socket.0),
-            given: Mutex::default(),
+            given: self.core.recovery.is_some().then(Box::default),
         });
         let pid = socket.0.recovery.as_ref().map(|recovery| &*recovery.pid);
         let answer = match connected(&place.name, socket.id(), pid, &member.dialect) {
@@ -487,7 +488,7 @@ impl Desk {
             let store = lock(&recovery.store);
             let Some(lost) = taken.lost() else { return false };
             let Ok(missed) = store.missed(lost, socket.id()) else { return false };
-            let mut given = lock(&member.given);
+            let Some(mut given) = member.given() else { return false };
             *given = Given { refused: 0, ..lost.given };
             for (number, packet) in missed {
                 let Ok(packet) = packet.encoded(&member.dialect) else { return false };
@@ -604,6 +605,12 @@ impl Desk {
             }
         }
     }
+}
+
+/// What a client that says nothing has said. Most do, and share it.
+fn no_auth() -> Arc<str> {
+    static NOTHING: OnceLock<Arc<str>> = OnceLock::new();
+    Arc::clone(NOTHING.get_or_init(|| Arc::from("{}")))
 }
 
 /// The query of a namespace, as clients of protocols 2 and 1 send it, in the form that auth has. The last of equal

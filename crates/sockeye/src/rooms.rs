@@ -444,7 +444,7 @@ impl<M> List<M> {
 /// The rooms of one member with the tickets that find it in their lists. Most members are in a handful.
 enum Joined {
     Few(Vec<(Arc<str>, u64)>),
-    Many(HashMap<Arc<str>, u64>),
+    Many(Box<HashMap<Arc<str>, u64>>),
 }
 
 const FEW: usize = 8;
@@ -479,7 +479,7 @@ impl Joined {
             Self::Few(rooms) => {
                 let mut many: HashMap<_, _> = std::mem::take(rooms).into_iter().collect();
                 many.insert(Arc::clone(room), ticket);
-                *self = Self::Many(many);
+                *self = Self::Many(Box::new(many));
             }
             Self::Many(rooms) => {
                 rooms.insert(Arc::clone(room), ticket);

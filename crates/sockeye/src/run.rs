@@ -132,7 +132,8 @@ pub(crate) enum Serial {
     #[default]
     Idle,
     /// One is running; these are extracted and wait for their turn.
-    Busy(VecDeque<(&'static str, Running)>),
+    #[allow(clippy::box_collection, reason = "every socket has room for this, hardly any has it")]
+    Busy(Box<VecDeque<(&'static str, Running)>>),
     /// The socket has left: no handler starts any more.
     Closed,
 }
@@ -141,7 +142,7 @@ impl Serial {
     /// Closes the line; gives back those that will never start.
     pub(crate) fn close(&mut self) -> VecDeque<(&'static str, Running)> {
         match std::mem::replace(self, Serial::Closed) {
-            Serial::Busy(waiting) => waiting,
+            Serial::Busy(waiting) => *waiting,
             _ => VecDeque::new(),
         }
     }
@@ -189,7 +190,7 @@ pub(crate) fn start_serial(socket: &Socket, name: &'static str, running: Running
                 waiting.push_back((name, running));
                 return;
             }
-            Serial::Idle => *serial = Serial::Busy(VecDeque::new()),
+            Serial::Idle => *serial = Serial::Busy(Box::default()),
         }
     }
     let mut running = running;

@@ -508,7 +508,7 @@ impl Core {
             let mut store = lock(&recovery.store);
             let rooms =
                 place.rooms_of(socket.id()).into_iter().filter(|room| **room != *socket.id()).collect();
-            let given = *lock(&member.given);
+            let given = member.given().map_or_else(Default::default, |given| *given);
             let legacy = Legacy { id: Arc::clone(&socket.0.id), data: socket.heritage() };
             let bytes = legacy.data.info.as_ref().map_or(0, |info| info.len());
             let (pid, name) = (Arc::clone(&own.pid), Arc::clone(&place.name));

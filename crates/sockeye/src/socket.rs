@@ -10,7 +10,7 @@ mod sending;
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -64,7 +64,8 @@ pub(crate) struct Inner {
     pub(crate) ties: Arc<Ties>,
     pub(crate) work: Work,
     pub(crate) serial: Mutex<Serial>,
-    data: Mutex<Data>,
+    /// Boxed where there is any: most sockets have none.
+    data: Mutex<Option<Box<Data>>>,
 }
 
 const HAS_LISTENERS: u8 = 1;
@@ -88,18 +89,20 @@ pub(crate) struct Recovery {
 
 enum Phase {
     /// The verdict on its CONNECT is out. What is emitted and joined meanwhile waits.
-    Connecting {
-        early: Vec<Early>,
-        bytes: usize,
-        rooms: Vec<Arc<str>>,
-        tenancy: Tenancy,
-    },
+    Connecting(Box<Connecting>),
     Connected {
         member: Arc<Member>,
         tenancy: Tenancy,
-        leaving: Option<Reason>,
+        leaving: Option<Box<Reason>>,
     },
-    Gone(Option<Reason>),
+    Gone(Option<Box<Reason>>),
+}
+
+struct Connecting {
+    early: Vec<Early>,
+    bytes: usize,
+    rooms: Vec<Arc<str>>,
+    tenancy: Tenancy,
 }
 
 /// An emit from a middleware.
@@ -114,8 +117,15 @@ pub(crate) struct Member {
     pub(crate) session: Session,
     pub(crate) dialect: Dialect,
     pub(crate) socket: Weak<Inner>,
-    /// Only with recovery, and only under the store's lock.
-    pub(crate) given: Mutex<Given>,
+    /// Only with recovery.
+    pub(crate) given: Option<Box<Mutex<Given>>>,
+}
+
+impl Member {
+    /// What it was given of the log. Only with recovery, and only under the store's lock.
+    pub(crate) fn given(&self) -> Option<MutexGuard<'_, Given>> {
+        self.given.as_ref().map(|given| lock(given))
+    }
 }
 
 /// What a socket is made of when its CONNECT arrives.
@@ -140,14 +150,19 @@ impl Socket {
             handshake,
             auth,
             recovery,
-            phase: Mutex::new(Phase::Connecting { early: Vec::new(), bytes: 0, rooms, tenancy }),
+            phase: Mutex::new(Phase::Connecting(Box::new(Connecting {
+                early: Vec::new(),
+                bytes: 0,
+                rooms,
+                tenancy,
+            }))),
             has: AtomicU8::new(0),
             extra: Mutex::default(),
             gate: Gate::default(),
             ties,
             work: Work::default(),
             serial: Mutex::default(),
-            data: Mutex::new(data),
+            data: Mutex::new((!data.is_empty()).then(|| Box::new(data))),
         }))
     }
 
@@ -198,7 +213,7 @@ impl Socket {
     /// Why the socket left, once it has.
     pub fn disconnect_reason(&self) -> Option<Reason> {
         match &*lock(&self.0.phase) {
-            Phase::Gone(reason) => reason.clone(),
+            Phase::Gone(reason) => reason.as_deref().cloned(),
             _ => None,
         }
     }
@@ -235,10 +250,10 @@ impl Socket {
     pub fn join(&self, rooms: impl IntoRooms) {
         let rooms: Vec<Arc<str>> = rooms.into_rooms().into_iter().collect();
         let connected = match &mut *lock(&self.0.phase) {
-            Phase::Connecting { rooms: early, .. } => {
+            Phase::Connecting(connecting) => {
                 for room in &rooms {
-                    if !early.contains(room) {
-                        early.push(Arc::clone(room));
+                    if !connecting.rooms.contains(room) {
+                        connecting.rooms.push(Arc::clone(room));
                     }
                 }
                 false
@@ -256,8 +271,8 @@ impl Socket {
     pub fn leave(&self, rooms: impl IntoRooms) {
         let rooms: Vec<Arc<str>> = rooms.into_rooms().into_iter().collect();
         let connected = match &mut *lock(&self.0.phase) {
-            Phase::Connecting { rooms: early, .. } => {
-                early.retain(|room| !rooms.contains(room));
+            Phase::Connecting(connecting) => {
+                connecting.rooms.retain(|room| !rooms.contains(room));
                 false
             }
             Phase::Connected { .. } => true,
@@ -270,16 +285,16 @@ impl Socket {
 
     /// The rooms this socket is in, its own first; none after it has left.
     pub fn rooms(&self) -> Vec<Arc<str>> {
-        if let Phase::Connecting { rooms, .. } = &*lock(&self.0.phase) {
-            return rooms.clone();
+        if let Phase::Connecting(connecting) = &*lock(&self.0.phase) {
+            return connecting.rooms.clone();
         }
         self.0.namespace.place.rooms_of(&self.0.id)
     }
 
     /// Whether this socket is in a room.
     pub fn is_in(&self, room: &str) -> bool {
-        if let Phase::Connecting { rooms, .. } = &*lock(&self.0.phase) {
-            return rooms.iter().any(|one| **one == *room);
+        if let Phase::Connecting(connecting) = &*lock(&self.0.phase) {
+            return connecting.rooms.iter().any(|one| **one == *room);
         }
         self.0.namespace.place.is_in(&self.0.id, room)
     }
@@ -397,17 +412,17 @@ impl Socket {
     /// [`SocketData<T>`](crate::SocketData). It outlives the connection as long as a handle does, and goes over to
     /// the socket that recovers it on the same node.
     pub fn set_data<T: Any + Send + Sync>(&self, value: T) -> Option<Arc<T>> {
-        lock(&self.0.data).insert(value)
+        lock(&self.0.data).get_or_insert_default().insert(value)
     }
 
     /// The value of this type.
     pub fn data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        lock(&self.0.data).find::<T>()
+        lock(&self.0.data).as_ref()?.find::<T>()
     }
 
     /// Takes out the value of this type.
     pub fn remove_data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        lock(&self.0.data).remove::<T>()
+        lock(&self.0.data).as_mut()?.remove::<T>()
     }
 
     /// Sets what other nodes see of this socket in [`fetch_sockets`](crate::Operator::fetch_sockets): any
@@ -417,13 +432,13 @@ impl Socket {
     /// When the value cannot be written as JSON.
     pub fn set_info(&self, info: impl Serialize) -> Result<(), serde_json::Error> {
         let json = serde_json::to_string(&info)?;
-        lock(&self.0.data).info = Some(json.into());
+        lock(&self.0.data).get_or_insert_default().info = Some(json.into());
         Ok(())
     }
 
     /// What [`set_info`](Self::set_info) set, as JSON text.
     pub fn info_json(&self) -> Option<Arc<str>> {
-        lock(&self.0.data).info.clone()
+        lock(&self.0.data).as_ref()?.info.clone()
     }
 }
 

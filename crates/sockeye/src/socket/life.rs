@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use sockeye_engine::Reason;
 use sockeye_proto::socket::disconnected;
 
-use super::{Early, HAS_OUTGOING, Member, Phase, Socket};
+use super::{Connecting, Early, HAS_OUTGOING, Member, Phase, Socket};
 use crate::data::Data;
 use crate::emit::EmitError;
 use crate::handler::{DisconnectCall, Disconnector};
@@ -57,12 +57,12 @@ impl Socket {
             match &mut *phase {
                 Phase::Connected { leaving: Some(_), .. } | Phase::Gone(_) => return false,
                 Phase::Connected { leaving, member, .. } => {
-                    *leaving = Some(reason);
+                    *leaving = Some(Box::new(reason));
                     Arc::clone(member)
                 }
-                Phase::Connecting { .. } => {
+                Phase::Connecting(_) => {
                     // Whoever carries its CONNECT finds it gone and refuses the client.
-                    let before = std::mem::replace(&mut *phase, Phase::Gone(Some(reason)));
+                    let before = std::mem::replace(&mut *phase, Phase::Gone(Some(Box::new(reason))));
                     drop(phase);
                     drop(before);
                     self.release();
@@ -87,7 +87,9 @@ impl Socket {
     /// The rest of [`depart`](Self::depart), by whoever the gate says.
     pub(crate) fn carry_out_departure(&self) {
         let (member, reason) = match &*lock(&self.0.phase) {
-            Phase::Connected { member, leaving: Some(reason), .. } => (Arc::clone(member), reason.clone()),
+            Phase::Connected { member, leaving: Some(reason), .. } => {
+                (Arc::clone(member), reason.as_ref().clone())
+            }
             _ => return,
         };
         let place = &self.0.namespace.place;
@@ -105,7 +107,7 @@ impl Socket {
         core.lose(self, &member, &reason);
         let (before, tenancy) = {
             let mut phase = lock(&self.0.phase);
-            match std::mem::replace(&mut *phase, Phase::Gone(Some(reason.clone()))) {
+            match std::mem::replace(&mut *phase, Phase::Gone(Some(Box::new(reason.clone())))) {
                 Phase::Connected { tenancy, member, .. } => (Some(member), Some(tenancy)),
                 _ => (None, None),
             }
@@ -150,7 +152,7 @@ impl Socket {
     /// Takes what was joined so far.
     pub(crate) fn early_rooms(&self) -> Option<Vec<Arc<str>>> {
         match &mut *lock(&self.0.phase) {
-            Phase::Connecting { rooms, .. } => Some(std::mem::take(rooms)),
+            Phase::Connecting(connecting) => Some(std::mem::take(&mut connecting.rooms)),
             _ => None,
         }
     }
@@ -162,7 +164,8 @@ impl Socket {
             let waiting = {
                 let mut phase = lock(&self.0.phase);
                 match std::mem::replace(&mut *phase, Phase::Gone(None)) {
-                    Phase::Connecting { early, rooms, tenancy, .. } if early.is_empty() => {
+                    Phase::Connecting(connecting) if connecting.early.is_empty() => {
+                        let Connecting { rooms, tenancy, .. } = *connecting;
                         *phase = Phase::Connected { member: Arc::clone(member), tenancy, leaving: None };
                         drop(phase);
                         if !rooms.is_empty() {
@@ -170,8 +173,10 @@ impl Socket {
                         }
                         return true;
                     }
-                    Phase::Connecting { early, rooms, tenancy, .. } => {
-                        *phase = Phase::Connecting { early: Vec::new(), bytes: 0, rooms, tenancy };
+                    Phase::Connecting(mut connecting) => {
+                        let early = std::mem::take(&mut connecting.early);
+                        connecting.bytes = 0;
+                        *phase = Phase::Connecting(connecting);
                         early
                     }
                     other => {
@@ -204,6 +209,6 @@ impl Socket {
 
     /// What goes over to the socket that recovers this one.
     pub(crate) fn heritage(&self) -> Data {
-        lock(&self.0.data).clone()
+        lock(&self.0.data).as_deref().cloned().unwrap_or_default()
     }
 }

@@ -131,13 +131,13 @@ impl Socket {
             let mut phase = lock(&self.0.phase);
             match &mut *phase {
                 Phase::Connected { member, .. } => Arc::clone(member),
-                Phase::Connecting { early, bytes, .. } => {
-                    *bytes += payload.size();
-                    if *bytes > self.0.namespace.server.0.max_queue() {
-                        *bytes -= payload.size();
+                Phase::Connecting(connecting) => {
+                    let bytes = connecting.bytes + payload.size();
+                    if bytes > self.0.namespace.server.0.max_queue() {
                         return Err(EmitError::Full);
                     }
-                    early.push(Early { id, payload: payload.clone(), flags });
+                    connecting.bytes = bytes;
+                    connecting.early.push(Early { id, payload: payload.clone(), flags });
                     return Ok(());
                 }
                 Phase::Gone(_) => return Err(EmitError::Closed),
