@@ -31,6 +31,7 @@ mod life;
 mod limits;
 mod mail;
 mod outbox;
+mod patient;
 mod peer;
 mod polling;
 mod reason;

@@ -23,6 +23,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::Peer;
+use crate::patient::Patient;
 use crate::stream::Stream;
 
 /// What [`serve`] listens on.
@@ -82,6 +83,8 @@ pub struct ServeOptions {
     /// The greatest number of connections; more wait in the kernel's queue. A WebSocket counts only until it is one.
     /// Default none.
     pub max_connections: Option<usize>,
+    /// How long a client may take nothing of an answer that is being written to it. Default 30 s.
+    pub write_timeout: Duration,
     /// How long requests under way may take once `stop` is done. Default 10 s.
     pub grace: Duration,
     /// Encrypts every connection. Default none.
@@ -99,6 +102,7 @@ impl Default for ServeOptions {
             max_head: 16 * 1024,
             max_headers: 100,
             max_connections: None,
+            write_timeout: Duration::from_secs(30),
             grace: Duration::from_secs(10),
             #[cfg(feature = "tls")]
             tls: None,
@@ -190,7 +194,7 @@ async fn connection<F, Fut, B>(
         .header_read_timeout(options.head_timeout)
         .max_headers(options.max_headers)
         .max_header_size(options.max_head)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Patient::new(stream, options.write_timeout)), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     // Errors are the client's: broken requests, resets, timeouts. They were answered where that was possible.

@@ -17,6 +17,8 @@ use tokio::net::{TcpStream, tcp};
 #[cfg(unix)]
 use tokio::net::{UnixStream, unix};
 
+use crate::patient::Patient;
+
 /// Any stream that can be boxed.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
@@ -71,8 +73,8 @@ impl Stream {
             Err(upgraded) => upgraded,
         };
         // What our own accept loop makes.
-        let upgraded = match upgraded.downcast::<TokioIo<Stream>>() {
-            Ok(parts) => return (parts.io.into_inner(), parts.read_buf),
+        let upgraded = match upgraded.downcast::<TokioIo<Patient>>() {
+            Ok(parts) => return (parts.io.into_inner().into_inner(), parts.read_buf),
             Err(upgraded) => upgraded,
         };
         #[cfg(unix)]

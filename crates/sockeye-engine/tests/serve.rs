@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use sockeye_engine::{Body, Peer, Reason, ServeOptions, serve};
+use sockeye_engine::{Body, Message, Peer, Reason, ServeOptions, serve};
 use support::*;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::oneshot;
@@ -106,6 +106,28 @@ async fn connections_have_a_bound() {
         let ws = server.ws().await;
         std::mem::forget(ws);
     }
+}
+
+/// H2 for polling: whoever asks and does not read must not make us keep the answer.
+#[tokio::test]
+async fn an_answer_that_is_not_taken_is_given_up() {
+    let (mut server, _stop, _) =
+        started(Setup::new(), |options| options.write_timeout = Duration::from_millis(300)).await;
+    let id = server.open_polling().await;
+    let session = server.opened().await;
+    // More than the kernel takes on behalf of a client that does not read.
+    session.send([&Message::text(&"x".repeat(64 << 20))]).unwrap();
+    let mut http = server.http().await;
+    http.send(&format!("GET /socket.io/?EIO=4&transport=polling&sid={id} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+    while session.queued() > 0 {
+        tokio::task::yield_now().await;
+    }
+    // Not for luck: this is how long the client takes nothing.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut taken = Vec::new();
+    let _ = tokio::io::AsyncReadExt::read_to_end(&mut http.stream, &mut taken).await;
+    assert!(taken.len() < 64 << 20, "the connection was still there");
+    server.still_serves().await;
 }
 
 #[tokio::test]
