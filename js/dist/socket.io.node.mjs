@@ -485,9 +485,9 @@ var Session = class extends Emitter {
     }
     return this;
   }
-  /** Whether the server should have been heard of by now; if so, the session is about to end. */
+  /** Whether the session is about to end: the server should have been heard of by now, or `close` was called. */
   hasPingExpired() {
-    return this._heartbeat.expired();
+    return this.readyState == "closing" || this._heartbeat.expired();
   }
   _open() {
     if (!this.transports.length) {

@@ -6,7 +6,10 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 // What ships is what is tested.
-export { io, Manager, Socket } from "../dist/socket.io.node.mjs";
+export { Fetch, io, Manager, Socket } from "../dist/socket.io.node.mjs";
+export { io as ioOfBrowsers, Fetch as FetchOfBrowsers, WebSocket as WebSocketOfBrowsers } from "../dist/socket.io.esm.min.js";
+export { io as ioWithoutPolling } from "../dist/socket.io.websocket.esm.min.js";
+export * as msgpack from "../dist/msgpack-parser.js";
 
 /** Set when a server runs already; it cannot be given flags or be ended. */
 export const given = process.env.SOCKEYE_URL;
@@ -14,9 +17,22 @@ export const given = process.env.SOCKEYE_URL;
 /** Starts a server that keeps conformance/CONTRACT.md: the program FIXTURE names, or npm socket.io. */
 export async function server(...flags) {
   if (given) return { url: given, port: Number(new URL(given).port), stop() {} };
-  const [program, ...args] = process.env.FIXTURE
-    ? [process.env.FIXTURE]
-    : [process.execPath, fileURLToPath(new URL("server.mjs", import.meta.url))];
+  return start(process.env.FIXTURE ? [process.env.FIXTURE] : OFFICIAL, flags);
+}
+
+/** The same on npm socket.io, whatever the environment says. */
+server.official = (...flags) => start(OFFICIAL, flags);
+
+/** The servers that the suite runs against, by name; each is started with flags. */
+export const servers = given
+  ? { [given]: server }
+  : process.env.FIXTURE
+    ? { "npm socket.io": server.official, sockeye: server }
+    : { "npm socket.io": server.official };
+
+const OFFICIAL = [process.execPath, fileURLToPath(new URL("server.mjs", import.meta.url))];
+
+async function start([program, ...args], flags) {
   const child = spawn(program, [...args, ...flags], { stdio: ["pipe", "pipe", "inherit"] });
   const lines = createInterface({ input: child.stdout });
   const port = await within(20000, "the server's first line", new Promise((resolve) => {

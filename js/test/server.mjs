@@ -3,6 +3,7 @@
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 import { Server } from "socket.io";
+import msgpack from "socket.io-msgpack-parser";
 
 const { values: flags } = parseArgs({
   options: {
@@ -11,6 +12,7 @@ const { values: flags } = parseArgs({
     "max-payload": { type: "string" },
     recovery: { type: "string" },
     transports: { type: "string" },
+    msgpack: { type: "boolean" },
   },
 });
 const options = { serveClient: false };
@@ -19,6 +21,8 @@ if (flags["ping-timeout"]) options.pingTimeout = Number(flags["ping-timeout"]);
 if (flags["max-payload"]) options.maxHttpBufferSize = Number(flags["max-payload"]);
 if (flags.transports) options.transports = flags.transports.split(",");
 if (flags.recovery) options.connectionStateRecovery = { maxDisconnectionDuration: Number(flags.recovery) };
+
+if (flags.msgpack) options.parser = msgpack;
 
 const log = { disconnects: [] };
 const http = createServer((request, response) =>
@@ -51,6 +55,7 @@ function serve(socket) {
       nsp: socket.nsp.name,
       recovered: socket.recovered,
       transport: socket.conn.transport.name,
+      protocol: socket.conn.protocol,
       query: { ...socket.handshake.query },
       auth: socket.handshake.auth,
       header: socket.handshake.headers["x-conformance"] ?? null,

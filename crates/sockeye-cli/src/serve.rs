@@ -40,6 +40,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "SOCKEYE_NO_DEMO")]
     no_demo: bool,
 
+    /// Do not serve the browser client below the path
+    #[arg(long, env = "SOCKEYE_NO_CLIENT")]
+    no_client: bool,
+
     /// PEM file with the certificate chain; turns HTTPS and WSS on
     #[arg(long, env = "SOCKEYE_TLS_CERT", requires = "tls_key", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
@@ -117,6 +121,7 @@ impl ServeArgs {
             host: self.host,
             port: self.port.map_or_else(platform_port, Ok)?,
             path: self.path,
+            client: !self.no_client,
             demo: match (self.demo, self.no_demo) {
                 (true, _) => Some(true),
                 (_, true) => Some(false),

@@ -1,5 +1,5 @@
-//! The files the server brings along: the demo page, and the browser client. They are in the binary; no file system
-//! is touched, so no path can lead anywhere else.
+//! The files of the demo page. They are in the binary; no file system is touched, so no path can lead anywhere else.
+//! The browser client is served by `sockeye` itself.
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -7,7 +7,6 @@ use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, I
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 const JAVASCRIPT: &str = "application/javascript; charset=utf-8";
-const JSON: &str = "application/json; charset=utf-8";
 
 /// One file.
 pub(crate) struct Asset {
@@ -28,48 +27,9 @@ const DEMO: [Asset; 4] = [
     Asset { name: "icon.svg", media_type: "image/svg+xml", bytes: include_bytes!("../assets/icon.svg") },
 ];
 
-/// The browser client, served under Socket.IO's path by the names the original uses.
-const CLIENT: [Asset; 6] = [
-    Asset {
-        name: "socket.io.js",
-        media_type: JAVASCRIPT,
-        bytes: include_bytes!("../../../js/dist/socket.io.js"),
-    },
-    Asset {
-        name: "socket.io.js.map",
-        media_type: JSON,
-        bytes: include_bytes!("../../../js/dist/socket.io.js.map"),
-    },
-    Asset {
-        name: "socket.io.min.js",
-        media_type: JAVASCRIPT,
-        bytes: include_bytes!("../../../js/dist/socket.io.min.js"),
-    },
-    Asset {
-        name: "socket.io.min.js.map",
-        media_type: JSON,
-        bytes: include_bytes!("../../../js/dist/socket.io.min.js.map"),
-    },
-    Asset {
-        name: "socket.io.esm.min.js",
-        media_type: JAVASCRIPT,
-        bytes: include_bytes!("../../../js/dist/socket.io.esm.min.js"),
-    },
-    Asset {
-        name: "socket.io.esm.min.js.map",
-        media_type: JSON,
-        bytes: include_bytes!("../../../js/dist/socket.io.esm.min.js.map"),
-    },
-];
-
 /// A file of the demo by its name below `/`.
 pub(crate) fn demo(name: &str) -> Option<&'static Asset> {
     DEMO.iter().find(|asset| asset.name == name)
-}
-
-/// A file of the browser client by its exact name.
-pub(crate) fn client(name: &str) -> Option<&'static Asset> {
-    CLIENT.iter().find(|asset| asset.name == name)
 }
 
 /// No script but our own files, no frames, no other hosts; pictures may be blobs, because that is how the page shows
@@ -145,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_browser_that_has_the_file_is_told_so() {
-        let asset = client("socket.io.js").unwrap();
+        let asset = demo("chat.js").unwrap();
         let first: Response<Body> = asset.response(&Method::GET, &HeaderMap::new());
         assert_eq!(first.status(), 200);
         assert_eq!(first.headers()[CONTENT_TYPE], JAVASCRIPT);
@@ -160,7 +120,6 @@ mod tests {
 
     #[test]
     fn only_known_names_and_reading_methods() {
-        assert!(client("socket.io.js/..").is_none());
         assert!(demo("../Cargo.toml").is_none());
         let refused: Response<Body> = demo("").unwrap().response(&Method::POST, &HeaderMap::new());
         assert_eq!(refused.status(), 405);
@@ -175,8 +134,7 @@ mod tests {
             let rest = &page[attribute..];
             let at = rest.find("src=\"").map_or_else(|| rest.find("href=\"").unwrap() + 6, |at| at + 5);
             let name = rest[at..].split('"').next().unwrap();
-            let found = name.strip_prefix("socket.io/").map_or_else(|| demo(name), client);
-            assert!(found.is_some(), "{name}");
+            assert!(name == "socket.io/socket.io.min.js" || demo(name).is_some(), "{name}");
         }
     }
 }

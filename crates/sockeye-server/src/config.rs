@@ -17,6 +17,8 @@ pub struct Config {
     /// Whether `/` serves the chat demo. `None`, the default: only when [`host`](Self::host) is a loopback
     /// address, because the demo lets everybody in.
     pub demo: Option<bool>,
+    /// Whether the browser client is served below [`path`](Self::path). Default true; the demo needs it.
+    pub client: bool,
     /// Certificate chain and private key, both PEM. `None`, the default, serves plain HTTP.
     pub tls: Option<TlsFiles>,
     /// Origins whose pages may connect, such as `https://example.org`; `*` is any. Empty, the default: only pages
@@ -61,6 +63,7 @@ impl Default for Config {
             port: 3000,
             path: "/socket.io".into(),
             demo: None,
+            client: true,
             tls: None,
             cors_origins: Vec::new(),
             ping_interval: Duration::from_secs(25),

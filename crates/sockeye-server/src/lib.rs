@@ -86,7 +86,7 @@ fn server(config: &Config) -> Result<Server, StartError> {
         .max_payload(config.max_payload)
         .max_queue(config.max_queued)
         .allow_eio3(config.allow_eio3)
-        .files(|name, request| Some(assets::client(name)?.response(&request.method, &request.headers)));
+        .serve_client(config.client);
     if !config.cors_origins.is_empty() {
         builder = builder.cors(Cors::new(origins(&config.cors_origins)));
     }

@@ -164,6 +164,8 @@ pub struct ServerBuilder {
     keep_after_panic: bool,
     parser: Choice,
     limits: Option<Limits>,
+    #[cfg(feature = "client")]
+    serve_client: bool,
     on_new_namespace: Vec<NamespaceListener>,
     on_refused: Vec<RefusedListener>,
     on_expired: Vec<ExpiredListener>,
@@ -189,6 +191,8 @@ impl Default for ServerBuilder {
             keep_after_panic: false,
             parser: Choice::Detect,
             limits: None,
+            #[cfg(feature = "client")]
+            serve_client: true,
             on_new_namespace: Vec::new(),
             on_refused: Vec::new(),
             on_expired: Vec::new(),
@@ -601,6 +605,15 @@ impl ServerBuilder {
         self
     }
 
+    /// Whether the browser client is served below the path, as `socket.io.js`, `socket.io.min.js`,
+    /// `socket.io.esm.min.js`, `socket.io.msgpack.min.js` and `socket.io.websocket.esm.min.js`, each with its source
+    /// map. Default `true`; it needs the feature `client`. What [`files`](Self::files) finds goes first.
+    #[cfg(feature = "client")]
+    pub fn serve_client(mut self, serve: bool) -> Self {
+        self.serve_client = serve;
+        self
+    }
+
     /// All settings of the engine at once, for those that have no method here.
     pub fn engine(mut self, change: impl FnOnce(&mut EngineConfig)) -> Self {
         change(&mut self.engine);
@@ -663,6 +676,10 @@ impl ServerBuilder {
             on_refused: self.on_refused,
             on_expired: self.on_expired,
         };
+        #[cfg(feature = "client")]
+        let engine =
+            Engine::new(with_client(self.engine, self.serve_client), Hall { core: Default::default() })?;
+        #[cfg(not(feature = "client"))]
         let engine = Engine::new(self.engine, Hall { core: Default::default() })?;
         let cluster = Cluster::new(self.adapter);
         let core =
@@ -678,6 +695,18 @@ impl ServerBuilder {
         }
         Ok(server)
     }
+}
+
+/// The engine's settings with the browser client behind the application's own files.
+#[cfg(feature = "client")]
+fn with_client(mut engine: EngineConfig, serve: bool) -> EngineConfig {
+    if serve {
+        let own = engine.files.take();
+        engine.files = Some(Arc::new(move |name, request| {
+            own.as_ref().and_then(|find| find(name, request)).or_else(|| crate::client::answer(name, request))
+        }));
+    }
+    engine
 }
 
 fn check(namespace: &str, rules: &Rules, states: &States) -> Result<(), BuildError> {

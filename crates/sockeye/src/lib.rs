@@ -36,6 +36,8 @@ mod ack;
 pub mod adapter;
 mod asking;
 mod builder;
+#[cfg(feature = "client")]
+mod client;
 mod cluster;
 mod connect;
 mod data;

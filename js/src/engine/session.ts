@@ -202,9 +202,9 @@ export class Session extends Emitter<Record<never, never>, Record<never, never>,
     return this;
   }
 
-  /** Whether the server should have been heard of by now; if so, the session is about to end. */
+  /** Whether the session is about to end: the server should have been heard of by now, or `close` was called. */
   hasPingExpired(): boolean {
-    return this._heartbeat.expired();
+    return this.readyState == "closing" || this._heartbeat.expired();
   }
 
   private _open(): void {

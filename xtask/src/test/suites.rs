@@ -27,15 +27,9 @@ pub(super) const ALL: &[Suite] = &[
     },
     Suite {
         name: "js",
-        about: "the browser client's own tests, with our server",
+        about: "the browser client, at npm socket.io and at Sockeye, beside the official client",
         has_reference: true,
         run: javascript,
-    },
-    Suite {
-        name: "js-node",
-        about: "the same with npm socket.io's server",
-        has_reference: false,
-        run: javascript_node,
     },
     Suite {
         name: "clients",
@@ -84,37 +78,25 @@ fn cargo(options: &Options) -> Totals {
     totals.ended("cargo", ending)
 }
 
+/// Starts npm socket.io's server by itself, and ours beside it.
 fn javascript(options: &Options) -> Totals {
-    match servers(options) {
-        Ok(servers) => npm_test(options, "js", Some(&servers)),
-        Err(why) => Totals::broken(why),
-    }
-}
-
-fn javascript_node(options: &Options) -> Totals {
-    npm_test(options, "js-node", None)
-}
-
-fn npm_test(options: &Options, name: &str, servers: Option<&Servers>) -> Totals {
     let directory = process::root().join("js");
-    if !directory.join("package.json").exists() {
-        return Totals::nothing(format!("{name}: js/package.json does not exist"));
-    }
     if let Err(why) = setup::npm(&directory) {
         return Totals::broken(why);
     }
+    let servers = match servers(options) {
+        Ok(servers) => servers,
+        Err(why) => return Totals::broken(why),
+    };
     let mut command = Command::new("npm");
     command.args(["test", "--silent", "--"]).arg("--test-reporter=spec");
     if let Some(filter) = &options.filter {
         command.arg(format!("--test-name-pattern={filter}"));
     }
-    command.env_remove("FIXTURE");
-    if let Some(servers) = servers {
-        servers.tell(&mut command);
-    }
+    servers.tell(&mut command);
     let mut totals = Totals::default();
     let ending = watch(command.current_dir(directory), SUITE, |line| totals.node_line(line));
-    totals.ended(name, ending)
+    totals.ended("js", ending)
 }
 
 fn clients(options: &Options) -> Totals {

@@ -118,7 +118,7 @@ export declare class Session extends Emitter<Record<never, never>, Record<never,
     write(data: RawData, options?: WriteOptions, flushed?: () => void): this;
     /** Ends the session when what is buffered has left and a running upgrade is through. */
     close(): this;
-    /** Whether the server should have been heard of by now; if so, the session is about to end. */
+    /** Whether the session is about to end: the server should have been heard of by now, or `close` was called. */
     hasPingExpired(): boolean;
     private _open;
     private _create;
