@@ -70,6 +70,9 @@ pub struct Config {
     /// The greatest message a client may send, in bytes, on every transport: the body of a POST, a
     /// WebSocket message after inflation. A message of exactly this size passes. Default 1 000 000. Told to the
     /// client as `maxPayload`. Was `maxHttpBufferSize`.
+    ///
+    /// A larger one ends the session, with 413 or close code 1009. The reference leaves a polling session open after
+    /// 413; its client gives it up all the same, and the session would lie there until its ping timeout.
     pub max_payload: usize,
     /// The greatest number of bytes waiting in one session's outbox. Default 1 MiB. One message larger than
     /// this still goes out when the outbox is empty.

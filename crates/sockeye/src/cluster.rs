@@ -84,7 +84,6 @@ impl Cluster {
 
     pub(crate) async fn server_call(
         &self,
-        core: &Core,
         namespace: &str,
         payload: Payload,
     ) -> Result<Vec<Payload>, AdapterError> {
@@ -94,7 +93,8 @@ impl Cluster {
             return Ok(answers);
         }
         let mut asked = self.ask();
-        self.publish(core, namespace, &Request::ServerEvent { payload, id: Some(asked.id.clone()) });
+        // Where nobody was asked, nobody answers.
+        self.adapter.publish(namespace, &Request::ServerEvent { payload, id: Some(asked.id.clone()) })?;
         let all = async {
             while expected > 0 {
                 match asked.answers.recv().await {
@@ -116,7 +116,6 @@ impl Cluster {
     /// Descriptions of the sockets on the other nodes.
     pub(crate) async fn fetch(
         &self,
-        core: &Core,
         namespace: &str,
         audience: Audience,
         timeout: Duration,
@@ -127,7 +126,7 @@ impl Cluster {
             return Ok(found);
         }
         let mut asked = self.ask();
-        self.publish(core, namespace, &Request::FetchSockets { id: asked.id.clone(), audience });
+        self.adapter.publish(namespace, &Request::FetchSockets { id: asked.id.clone(), audience })?;
         let all = async {
             while expected > 0 {
                 match asked.answers.recv().await {

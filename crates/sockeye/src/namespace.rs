@@ -186,7 +186,7 @@ impl Namespace {
         args: impl Serialize,
     ) -> Result<Vec<Payload>, AdapterError> {
         let payload = Payload::event(name, &args).map_err(AdapterError::other)?;
-        self.server.0.cluster.server_call(&self.server.0, &self.place.name, payload).await
+        self.server.0.cluster.server_call(&self.place.name, payload).await
     }
 
     /// Listens to what other servers send with [`server_side_emit`](Self::server_side_emit). What the listener returns

@@ -251,7 +251,7 @@ impl Operator {
         if self.goes_out() {
             let core = &self.namespace.server.0;
             let timeout = self.timeout.unwrap_or(PATIENCE);
-            let there = core.cluster.fetch(core, &place.name, self.audience, timeout).await?;
+            let there = core.cluster.fetch(&place.name, self.audience, timeout).await?;
             found.extend(there.into_iter().map(|description| {
                 FoundSocket::Remote(RemoteSocket::new(self.namespace.clone(), description))
             }));

@@ -199,3 +199,37 @@ async fn a_namespace_that_only_one_node_has() {
     assert!(a.of("/only").call::<u32>("x", 1).await.is_complete());
     assert_eq!(start.elapsed().as_secs(), 0);
 }
+
+/// A cluster of two, the other of which cannot be reached.
+struct CutOff;
+
+impl Adapter for CutOff {
+    fn start(&self, _: LocalNode) {}
+
+    fn publish(&self, _: &str, _: &Request) -> Result<(), AdapterError> {
+        Err(AdapterError::Closed)
+    }
+
+    fn respond(&self, _: &str, _: &NodeId, _: &Response) -> Result<(), AdapterError> {
+        Err(AdapterError::Closed)
+    }
+
+    fn server_count<'a>(&'a self, _: &'a str) -> AdapterFuture<'a, usize> {
+        Box::pin(std::future::ready(Ok(2)))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_asked_is_not_waited_for() {
+    let server = Server::builder().adapter(CutOff).build().unwrap();
+    let start = tokio::time::Instant::now();
+    assert!(matches!(server.server_side_emit("x", ()), Err(AdapterError::Closed)));
+    assert!(matches!(server.server_side_call("x", ()).await, Err(AdapterError::Closed)));
+    assert!(matches!(server.fetch_sockets().await, Err(AdapterError::Closed)));
+    assert_eq!(start.elapsed(), std::time::Duration::ZERO);
+    // Those who are here are served all the same.
+    let (mut client, _) = crate::support::Client::join(&server).await;
+    server.emit("news", 1).unwrap();
+    client.hears(r#"2["news",1]"#).await;
+    assert_eq!(server.stats().publish_failed, 1);
+}
