@@ -6,8 +6,11 @@ import { createConnection, createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import { createInterface } from "node:readline";
 
-/** Whether npm socket.io stands in for our server. Scenarios that ask for more than it does consult this. */
+/** Whether npm socket.io stands in for our server. */
 export const reference = !process.env.FIXTURE;
+
+/** Why a scenario is skipped that asks for what is our own promise, beyond what the two servers share. */
+export const oursOnly = reference && "asked of ours only";
 
 const program = reference
   ? [process.execPath, fileURLToPath(new URL("../reference-server/server.mjs", import.meta.url))]

@@ -1,7 +1,7 @@
 // Hostile requests and handshakes (threats A), on raw TCP. Each ends with another client that notices nothing.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { fixture, reference, sleep, until, withTimeout } from "../lib/fixture.mjs";
+import { fixture, oursOnly, reference, sleep, until, withTimeout } from "../lib/fixture.mjs";
 import { handshake, poll, post, socket } from "../lib/engine.mjs";
 import { connect, frame, upgradeRequest } from "../lib/raw.mjs";
 
@@ -38,12 +38,12 @@ async function answer(bytes) {
 const get = (head) => Buffer.from(`GET ${POLL} HTTP/1.1\r\n${head}\r\n\r\n`, "latin1");
 const HOST = "Host: 127.0.0.1";
 
-// name, bytes, the statuses that are right (0: closed without an answer), what the reference does instead
+// name, bytes, the statuses that are right (0: closed without an answer), whether it is asked of ours only
 const REQUESTS = [
   ["hs.fine", upgradeRequest(PATH), [101]],
   ["hs.lower-case", Buffer.from(upgradeRequest(PATH).toString().replaceAll("Upgrade", "upgrade").replace("Sec-WebSocket-Key", "sec-websocket-key")), [101]],
   ["hs.connection-list", upgradeRequest(PATH, { Connection: "keep-alive, Upgrade" }), [101]],
-  ["hs.many-headers", upgradeRequest(PATH, {}, { extra: Array.from({ length: 3000 }, (_, i) => `X${i}: ${i}`) }), [400, 431, 0], "allows them"],
+  ["hs.many-headers", upgradeRequest(PATH, {}, { extra: Array.from({ length: 3000 }, (_, i) => `X${i}: ${i}`) }), [400, 431, 0], true],
   ["hs.header-400k", upgradeRequest(PATH, { "X-Long": "x".repeat(400_000) }), [400, 431, 0]],
   ["hs.header-20k", upgradeRequest(PATH, { "X-Long": "x".repeat(20_000) }), [400, 431, 0]],
   ["hs.target-20k", upgradeRequest(`${PATH}&x=${"y".repeat(20_000)}`), [400, 414, 431, 0]],
@@ -53,10 +53,10 @@ const REQUESTS = [
   ["hs.space-in-name", upgradeRequest(PATH, {}, { extra: ["X Space: 1"] }), [400, 0]],
   ["hs.no-colon", upgradeRequest(PATH, {}, { extra: ["nonsense"] }), [400, 0]],
   ["hs.obs-fold", upgradeRequest(PATH, {}, { extra: ["X-Fold: a", " b"] }), [400, 0]],
-  ["hs.no-host", upgradeRequest(PATH, { Host: null }), [400, 0], "upgrades"],
-  ["hs.two-hosts", upgradeRequest(PATH, {}, { extra: ["Host: other"] }), [400, 0], "takes the first"],
-  ["hs.http10", upgradeRequest(PATH, {}, { version: "HTTP/1.0" }), [400, 426, 505, 0], "upgrades"],
-  ["hs.http2-version", upgradeRequest(PATH, {}, { version: "HTTP/2.0" }), [400, 505, 0], "upgrades"],
+  ["hs.no-host", upgradeRequest(PATH, { Host: null }), [400, 0], true],
+  ["hs.two-hosts", upgradeRequest(PATH, {}, { extra: ["Host: other"] }), [400, 0], true],
+  ["hs.http10", upgradeRequest(PATH, {}, { version: "HTTP/1.0" }), [400, 426, 505, 0], true],
+  ["hs.http2-version", upgradeRequest(PATH, {}, { version: "HTTP/2.0" }), [400, 505, 0], true],
   ["hs.http09", Buffer.from("GET /\r\n\r\n"), [400, 404, 505, 0]],
   ["hs.not-http", Buffer.from("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "latin1"), [400, 0]],
   ["hs.post", upgradeRequest(PATH, {}, { method: "POST" }), [400, 405]],
@@ -77,7 +77,7 @@ const REQUESTS = [
   ["hs.version-7", upgradeRequest(PATH, { "Sec-WebSocket-Version": "7" }), [400, 426]],
   ["hs.version-14", upgradeRequest(PATH, { "Sec-WebSocket-Version": "14" }), [400, 426]],
   ["hs.version-x", upgradeRequest(PATH, { "Sec-WebSocket-Version": "x" }), [400, 426]],
-  ["hs.upgrade-h2c", upgradeRequest(PATH, { Upgrade: "h2c" }), [400, 426], "never answers"],
+  ["hs.upgrade-h2c", upgradeRequest(PATH, { Upgrade: "h2c" }), [400, 426], true],
   ["hs.connection-close", upgradeRequest(PATH, { Connection: "close" }), [400, 426]],
   ["hs.ext-prototype", upgradeRequest(PATH, { "Sec-WebSocket-Extensions": "constructor, __proto__; toString=1" }), [101, 400]],
   ["hs.ext-garbage", upgradeRequest(PATH, { "Sec-WebSocket-Extensions": ';;;,,,="' }), [101, 400]],
@@ -85,9 +85,9 @@ const REQUESTS = [
   ["hs.regex-slow", upgradeRequest(PATH, { "Sec-WebSocket-Extensions": `a${" ".repeat(6000)}${",".repeat(6000)}b` }), [101, 400]],
   ["hs.subprotocol-bytes", upgradeRequest(PATH, { "Sec-WebSocket-Protocol": "\xff\xfe\x80" }), [101, 400]],
   ["hs.subprotocol-list", upgradeRequest(PATH, { "Sec-WebSocket-Protocol": ",,, ,a" }), [101, 400]],
-  ["pmd.bad-offer-window", upgradeRequest(PATH, { "Sec-WebSocket-Extensions": "permessage-deflate; server_max_window_bits=7" }), [101], "fails the handshake"],
-  ["pmd.bad-offer-unknown", upgradeRequest(PATH, { "Sec-WebSocket-Extensions": "permessage-deflate; unknown" }), [101], "fails the handshake"],
-  ["pmd.bad-offer-twice", upgradeRequest(PATH, { "Sec-WebSocket-Extensions": "permessage-deflate; client_no_context_takeover; client_no_context_takeover" }), [101], "fails the handshake"],
+  ["pmd.bad-offer-window", upgradeRequest(PATH, { "Sec-WebSocket-Extensions": "permessage-deflate; server_max_window_bits=7" }), [101], true],
+  ["pmd.bad-offer-unknown", upgradeRequest(PATH, { "Sec-WebSocket-Extensions": "permessage-deflate; unknown" }), [101], true],
+  ["pmd.bad-offer-twice", upgradeRequest(PATH, { "Sec-WebSocket-Extensions": "permessage-deflate; client_no_context_takeover; client_no_context_takeover" }), [101], true],
   ["eio.sid-nul", get(HOST).toString().replace("transport=polling", "transport=polling&sid=%00%0d%0a"), [400]],
   ["eio.query-bad-percent", get(HOST).toString().replace("transport=polling", "transport=polling&x=%zz%"), [200, 400]],
   ["eio.query-bad-utf8", get(HOST).toString().replace("transport=polling", "transport=polling&x=%ff%fe"), [200, 400]],
@@ -99,8 +99,8 @@ const REQUESTS = [
 ];
 
 describe("requests", () => {
-  for (const [name, bytes, statuses, instead] of REQUESTS) {
-    it(name, { skip: reference && instead && `socket.io ${instead}` }, async () => {
+  for (const [name, bytes, statuses, ours] of REQUESTS) {
+    it(name, { skip: ours && oursOnly }, async () => {
       const start = Date.now();
       const { status, body } = await answer(bytes);
       assert.ok(statuses.includes(status), `${status}: ${body.slice(0, 200)}`);
@@ -114,7 +114,7 @@ describe("requests", () => {
     assert.match(headers["sec-websocket-version"], /\b13\b/);
   });
 
-  it("a deflate offer that cannot be taken leaves room for the next", { skip: reference && "socket.io fails the handshake" }, async () => {
+  it("a deflate offer that cannot be taken leaves room for the next", { skip: oursOnly }, async () => {
     const { headers } = await answer(upgradeRequest(PATH, { "Sec-WebSocket-Extensions": "permessage-deflate; unknown, permessage-deflate; client_max_window_bits" }));
     assert.match(headers["sec-websocket-extensions"], /^permessage-deflate/);
   });
@@ -126,7 +126,7 @@ describe("requests", () => {
 });
 
 describe("timing", () => {
-  it("frames sent before the 101 are not lost", { skip: reference && "socket.io loses them" }, async () => {
+  it("frames sent before the 101 are not lost", { skip: oursOnly }, async () => {
     const raw = connect(server.port);
     await raw.write(Buffer.concat([upgradeRequest(PATH), frame(1, "4early")]));
     await until(() => raw.frames().some((one) => one.payload.toString() === "4early") || raw.ended, "the early frame's echo");
@@ -169,7 +169,7 @@ describe("timing", () => {
     raw.destroy();
   });
 
-  it("a head that never ends is cut at its deadline", { skip: reference && "Node waits a minute" }, async () => {
+  it("a head that never ends is cut at its deadline", { skip: oursOnly }, async () => {
     const slow = Array.from({ length: 20 }, () => connect(server.port));
     const start = Date.now();
     const drip = setInterval(() => slow.forEach((raw) => raw.ended || raw.socket.write("G")), 1000);

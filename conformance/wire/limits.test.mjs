@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
 import { io as io4 } from "client4";
-import { ask, fixture, fixtureWithFiles, next, reference, sleep, until } from "../lib/fixture.mjs";
+import { ask, fixture, fixtureWithFiles, next, oursOnly, sleep, until } from "../lib/fixture.mjs";
 import { handshake, post, socket } from "../lib/engine.mjs";
 import { connect, frame, upgradeRequest } from "../lib/raw.mjs";
 
@@ -40,7 +40,7 @@ describe("resources", () => {
     assert.equal(await server.stop(), 0);
   });
 
-  it("a client that reads a byte a second is bounded", { skip: reference && "socket.io keeps it all" }, async () => {
+  it("a client that reads a byte a second is bounded", { skip: oursOnly }, async () => {
     const server = await fixture();
     const raw = connect(server.port);
     await raw.write(upgradeRequest(CHAT));
@@ -62,7 +62,7 @@ describe("resources", () => {
     assert.equal(await server.stop(), 0);
   });
 
-  it("a connection that was large and is idle is small again", { skip: reference && "measured on ours" }, async () => {
+  it("a connection that was large and is idle is small again", { skip: oursOnly }, async () => {
     const server = await fixture();
     const all = await Promise.all(Array.from({ length: 200 }, async () => {
       const ws = await socket(`${server.url}${ECHO}`);
@@ -123,7 +123,7 @@ describe("odd JSON", () => {
 });
 
 describe("bodies", () => {
-  it("a compressed body is refused", { skip: reference && "socket.io reads it as text" }, async () => {
+  it("a compressed body is refused", { skip: oursOnly }, async () => {
     const server = await fixture();
     const base = `${server.url}/engine.io/`;
     const { sid } = await handshake(base);
@@ -135,7 +135,7 @@ describe("bodies", () => {
 });
 
 describe("blocking", () => {
-  it("many sessions with a failing handler end one by one", { skip: reference && "socket.io dies" }, async () => {
+  it("many sessions with a failing handler end one by one", { skip: oursOnly }, async () => {
     const server = await fixture();
     const healthy = io4(server.url, { forceNew: true, reconnection: false, transports: ["websocket"] });
     await next(healthy, "connect");
