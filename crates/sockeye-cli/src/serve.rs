@@ -40,8 +40,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "SOCKEYE_NO_DEMO")]
     no_demo: bool,
 
-    /// Do not serve the browser client below the path
-    #[arg(long, env = "SOCKEYE_NO_CLIENT")]
+    /// Do not serve the browser client below the path, nor the demo, which needs it
+    #[arg(long, env = "SOCKEYE_NO_CLIENT", conflicts_with = "demo")]
     no_client: bool,
 
     /// PEM file with the certificate chain; turns HTTPS and WSS on

@@ -221,10 +221,27 @@ pub enum ConfigError {
     Zero(&'static str),
 }
 
+/// No server runs longer.
+pub(crate) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 impl Config {
     /// The default settings.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Makes "for ever" a time that can be added to a moment.
+    pub(crate) fn bounded(mut self) -> Self {
+        for wait in [
+            &mut self.ping_interval,
+            &mut self.ping_timeout,
+            &mut self.upgrade_timeout,
+            &mut self.upload_timeout,
+            &mut self.stall_timeout,
+        ] {
+            *wait = (*wait).min(FOR_EVER);
+        }
+        self
     }
 
     /// Finds contradictions. [`Engine::new`](crate::Engine::new) calls this.

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::common::{Alive, Common};
+use crate::config::FOR_EVER;
 use crate::mail::Command;
 use crate::service::{Answer, Upgrade};
 use crate::stream::Stream;
@@ -48,7 +49,7 @@ impl<A: Application> Engine<A> {
     /// An engine with these settings. It runs on whichever tokio runtime calls it.
     pub fn new(config: Config, application: A) -> Result<Self, ConfigError> {
         config.check()?;
-        Ok(Engine(Arc::new(Inner { application, common: Arc::new(Common::new(config)) })))
+        Ok(Engine(Arc::new(Inner { application, common: Arc::new(Common::new(config.bounded())) })))
     }
 
     /// The application it was made with.
@@ -154,7 +155,7 @@ impl<A: Application> Engine<A> {
         for session in common.registry.all() {
             session.close(Reason::ServerShuttingDown);
         }
-        let until = Instant::now() + deadline;
+        let until = Instant::now() + deadline.min(FOR_EVER);
         if timeout_at(until, self.idle()).await.is_ok() {
             return;
         }

@@ -446,3 +446,27 @@ async fn a_candidate_that_probes_and_does_not_read_costs_little() {
     assert!(matches!(server.heard().await, Heard::Upgraded(_)));
     assert!(session.is_open());
 }
+
+#[tokio::test(start_paused = true)]
+async fn for_ever_is_a_time_like_any_other() {
+    let mut server = Setup::new()
+        .config(|config| {
+            config.ping_interval = Duration::MAX;
+            config.ping_timeout = Duration::MAX;
+            config.upgrade_timeout = Duration::MAX;
+            config.upload_timeout = Duration::MAX;
+            config.stall_timeout = Duration::MAX;
+        })
+        .engine();
+    let mut ws = ws(&server, "/socket.io/?EIO=4&transport=websocket", 512).await;
+    let session = server.opened().await;
+    session.send([&Message::text(&"x".repeat(5000))]).unwrap();
+    ws.raw(&frame(0x81, b"4half")[..4]).await;
+    let (status, _) = post(&server, "/socket.io/?EIO=4&transport=polling&sid=nobody", "4").await;
+    assert_eq!(status, 400);
+    sleep(Duration::from_secs(30 * 24 * 3600)).await;
+    assert!(session.is_open());
+    drop(ws);
+    server.closed().await;
+    server.engine.drain(Duration::MAX).await;
+}

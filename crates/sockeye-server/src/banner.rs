@@ -15,12 +15,14 @@ pub(crate) fn text(config: &Config, address: SocketAddr, open_files: Option<u64>
         let _ = writeln!(text, "  chat demo    {origin}/");
     }
     let _ = writeln!(text, "  Socket.IO    {origin}{path}/");
-    let _ = writeln!(text, "  client       {origin}{path}/socket.io.min.js");
+    if config.client {
+        let _ = writeln!(text, "  client       {origin}{path}/socket.io.min.js");
+    }
     let _ = writeln!(text, "  health       {origin}/healthz   {origin}/readyz");
     if address.ip().is_unspecified() {
         let _ = writeln!(text, "  listening    on every interface, port {}", address.port());
     }
-    if !config.serves_demo() && config.demo.is_none() {
+    if !config.host.is_loopback() && config.client && config.demo.is_none() {
         let _ = writeln!(
             text,
             "  no demo      beyond loopback anybody could join it; --demo serves it all the same"
@@ -54,6 +56,13 @@ mod tests {
         assert!(text.contains("http://127.0.0.1:3000/\n"), "{text}");
         assert!(text.contains("http://127.0.0.1:3000/socket.io/socket.io.min.js"), "{text}");
         assert!(text.contains("1024"), "{text}");
+    }
+
+    #[test]
+    fn without_the_client_there_is_no_demo() {
+        let config = Config { client: false, ..Config::default() };
+        let text = text(&config, "127.0.0.1:3000".parse().unwrap(), None);
+        assert!(!text.contains("demo") && !text.contains("min.js"), "{text}");
     }
 
     #[test]

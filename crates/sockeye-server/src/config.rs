@@ -84,7 +84,7 @@ impl Config {
     /// Whether the demo is served: as [`demo`](Self::demo) says, else on loopback only.
     #[must_use]
     pub fn serves_demo(&self) -> bool {
-        self.demo.unwrap_or(self.host.is_loopback())
+        self.client && self.demo.unwrap_or(self.host.is_loopback())
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -17,6 +17,7 @@ use crate::adapter::Answer;
 use crate::cluster::{AskedNodes, AskedSockets};
 use crate::emit::EmitError;
 use crate::namespace::Namespace;
+use crate::server::FOR_EVER;
 use crate::sync::lock;
 
 /// A broadcast that wants answers and has been sent; await it for them.
@@ -148,7 +149,7 @@ impl<R> std::fmt::Debug for Asking<R> {
 impl Waiting {
     async fn gather<R: DeserializeOwned>(self, timeout: Duration) -> Answers<R> {
         let Waiting { namespace, gathered, sockets, mut nodes } = self;
-        let until = Instant::now() + timeout;
+        let until = Instant::now() + timeout.min(FOR_EVER);
         let mut answers = Vec::new();
         let mut nodes_out = 0;
         if nodes.is_some() {

@@ -655,12 +655,18 @@ impl ServerBuilder {
 
         let recovery = self.recovery.as_ref().map(|settings| {
             // A dead peer is noticed after a ping and its timeout; what was sent to it until then may be missed too.
-            let unnoticed = self.engine.ping_interval + self.engine.ping_timeout;
+            let unnoticed = self.engine.ping_interval.saturating_add(self.engine.ping_timeout);
+            let window = settings.window.min(server::FOR_EVER);
             let epoch = id::random().split_off(16);
-            Recovery::new(Store::new(settings.window, settings.window + unnoticed, settings.max_bytes, epoch))
+            Recovery::new(Store::new(
+                window,
+                window + unnoticed.min(server::FOR_EVER),
+                settings.max_bytes,
+                epoch,
+            ))
         });
         let config = Config {
-            connect_timeout: self.connect_timeout,
+            connect_timeout: self.connect_timeout.min(server::FOR_EVER),
             cleanup_empty_child_namespaces: self.cleanup,
             max_namespaces: self.max_namespaces,
             max_handlers: self.max_handlers,

@@ -75,6 +75,9 @@ pub(crate) struct Core {
     closing: watch::Sender<bool>,
 }
 
+/// What "for ever" becomes where it is added to a moment: no server runs longer.
+pub(crate) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// The hall's own settings; the engine has its own.
 pub(crate) struct Config {
     pub(crate) connect_timeout: Duration,
@@ -327,7 +330,7 @@ impl Server {
     /// Calling it again does no harm.
     pub async fn drain(&self, deadline: Duration) {
         self.0.closing.send_replace(true);
-        let until = Instant::now() + deadline;
+        let until = Instant::now() + deadline.min(FOR_EVER);
         self.0.engine.drain(deadline).await;
         // Handlers may still be writing to a database.
         while self.0.counters.tasks.load(Ordering::Acquire) > 0 && Instant::now() < until {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sockeye::{BuildError, Server, State};
+use sockeye::{BuildError, ConnectionStateRecovery, Server, State};
 
 struct Db;
 
@@ -50,4 +50,26 @@ fn namespaces_are_found_and_made() {
     assert_eq!(server.of("/child").name(), "/child");
     assert!(server.find("/child").is_some());
     assert_eq!(server.namespaces().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn for_ever_is_a_time_like_any_other() {
+    let server = Server::builder()
+        .connect_timeout(Duration::MAX)
+        .ping_interval(Duration::MAX)
+        .ping_timeout(Duration::MAX)
+        .connection_state_recovery(ConnectionStateRecovery::new().window(Duration::MAX))
+        .middleware(async || tokio::task::yield_now().await)
+        .build()
+        .unwrap();
+    let (client, _) = crate::support::Client::join(&server).await;
+    drop(server.call::<u8>("never answered", ()).timeout(Duration::MAX));
+    let asking = {
+        let server = server.clone();
+        tokio::spawn(async move { server.call::<u8>("answered by leaving", ()).timeout(Duration::MAX).await })
+    };
+    crate::support::settle().await;
+    drop(client);
+    assert_eq!(asking.await.unwrap().silent.len(), 1);
+    server.drain(Duration::MAX).await;
 }
