@@ -58,8 +58,8 @@ describe("the chat demo", { skip: !SOCKEYE && "no sockeye binary given" }, () =>
   });
 
   /** Opens the page as somebody: each in a context of its own, as on a computer of her own. */
-  async function arrive(name, viewport = { width: 1100, height: 720 }) {
-    const context = await browser.newContext({ viewport });
+  async function arrive(name, viewport = { width: 1100, height: 720 }, colorScheme = "light") {
+    const context = await browser.newContext({ viewport, colorScheme });
     const page = await context.newPage();
     page.setDefaultTimeout(10_000);
     page.on("pageerror", (error) => trouble.push(`${name}: ${error.message}`));
@@ -187,15 +187,47 @@ describe("the chat demo", { skip: !SOCKEYE && "no sockeye binary given" }, () =>
     await picture(Ada, "chat-after-restart");
   });
 
-  it("fits a phone", async () => {
-    const phone = await arrive("Radia", { width: 390, height: 780 });
-    await say(phone, "from a phone");
-    await shows(people.Ada, "from a phone", "Radia");
-    const overflow = await phone.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    assert.ok(overflow <= 0, `${overflow} pixels too wide`);
-    await picture(phone, "chat-phone");
-    await phone.context().close();
-    await until(async () => (await people.Ada.locator("#people .name").allTextContents()).length === 2, "Radia is gone");
+  for (const [device, viewport] of Object.entries({ desktop: { width: 1100, height: 720 }, phone: { width: 390, height: 780 } })) {
+    for (const colours of ["light", "dark"]) {
+      it(`fits a ${device}, ${colours}`, async () => {
+        const { Ada } = people;
+        const name = `Radia ${device} ${colours}`;
+        const page = await arrive(name, viewport, colours);
+        await say(page, `from a ${device}, ${colours}`);
+        await shows(Ada, `from a ${device}, ${colours}`, name);
+        await say(Ada, "Seen! 🐟");
+        await Ada.locator("#text").pressSequentially("and");
+        await page.waitForFunction(() => document.querySelector("#typing").textContent.includes("Ada"));
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.ok(overflow <= 0, `${overflow} pixels too wide`);
+        await page.waitForFunction(() => document.querySelector("#state-text").textContent === "websocket");
+        await picture(page, `demo-${device}-${colours}`);
+        await page.click("#state");
+        await page.waitForFunction(() => /ms$/.test(document.querySelector("#fact-latency").textContent));
+        await picture(page, `demo-${device}-${colours}-state`);
+        await Ada.fill("#text", "");
+        await page.context().close();
+        await until(async () => (await Ada.locator("#people .name").allTextContents()).length === 2, `${name} is gone`);
+      });
+    }
+  }
+
+  it("works with the keyboard alone", async () => {
+    const { Ada, Grace } = people;
+    await Ada.focus("body");
+    for (let i = 0; (await Ada.evaluate(() => document.activeElement.id)) !== "text"; i++) {
+      assert.ok(i < 40, "Tab never reaches the message field");
+      await Ada.keyboard.press("Tab");
+    }
+    await Ada.keyboard.type("by keyboard");
+    await Ada.keyboard.press("Enter");
+    await shows(Grace, "by keyboard", "Ada");
+    // The state is a button: opened, and closed by Escape.
+    await Ada.focus("#state");
+    await Ada.keyboard.press("Enter");
+    assert.equal(await Ada.locator("#state-card").isVisible(), true);
+    await Ada.keyboard.press("Escape");
+    assert.equal(await Ada.locator("#state-card").isVisible(), false);
   });
 
   it("did all that without an error of the page", () => {

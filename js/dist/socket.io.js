@@ -482,18 +482,6 @@
     }
   };
 
-  // src/back.ts
-  function whenBack(then) {
-    if (onNode || !root.addEventListener) return () => {
-    };
-    const names = ["online", "pageshow"];
-    const handler = (event) => (event.type == "online" || event.persisted) && then();
-    for (const name of names) root.addEventListener(name, handler);
-    return () => {
-      for (const name of names) root.removeEventListener(name, handler);
-    };
-  }
-
   // src/backoff.ts
   var Backoff = class {
     constructor(options = {}) {
@@ -538,6 +526,45 @@
     }
   };
 
+  // src/engine/page.ts
+  var LOOK = 5e3;
+  function watchPage(options, { look, lost, leave }) {
+    const kept = (event) => event.persisted && lost("page hidden");
+    const end = onPage({
+      // The own machine is reachable without a network.
+      offline: () => options.hostname != "localhost" && lost("network connection lost"),
+      // A page with an open connection is not kept for the way back, or kept with a dead one. Who wants no word of
+      // the end hears of it when there was none.
+      pagehide: (event) => options.closeOnBeforeunload || kept(event),
+      pageshow: kept,
+      beforeunload: () => options.closeOnBeforeunload && leave(),
+      online: look,
+      focus: look,
+      // The document's own event, but it bubbles to the window.
+      visibilitychange: look
+    });
+    const timer = isPage && setInterval(look, LOOK);
+    return () => {
+      clearInterval(timer);
+      end();
+    };
+  }
+  function whenBack(then) {
+    return onPage({
+      online: then,
+      // A page shown for the first time comes back from nowhere.
+      pageshow: (event) => event.persisted && then()
+    });
+  }
+  function onPage(handlers) {
+    const each = (what) => {
+      if (isPage) for (const name of Object.keys(handlers)) root[what](name, handlers[name]);
+    };
+    each("addEventListener");
+    return () => each("removeEventListener");
+  }
+  var isPage = !onNode && root.addEventListener;
+
   // src/engine/heartbeat.ts
   var Heartbeat = class {
     constructor(_options, _missed) {
@@ -577,32 +604,6 @@
   };
   function positive(value, otherwise) {
     return typeof value == "number" && value > 0 ? value : otherwise;
-  }
-
-  // src/engine/page.ts
-  var LOOK = 5e3;
-  function watchPage(options, { look, lost, leave }) {
-    if (onNode || !root.addEventListener) return () => {
-    };
-    const handlers = {
-      // The own machine is reachable without a network.
-      offline: () => options.hostname != "localhost" && lost("network connection lost"),
-      // A page with an open connection is not kept for the way back, or kept with a dead one.
-      pagehide: (event) => event.persisted && lost("page hidden"),
-      beforeunload: () => options.closeOnBeforeunload && leave(),
-      online: look,
-      focus: look,
-      visibilitychange: look
-    };
-    const each = (what) => {
-      for (const name of Object.keys(handlers)) root[what](name, handlers[name]);
-    };
-    each("addEventListener");
-    const timer = setInterval(look, LOOK);
-    return () => {
-      clearInterval(timer);
-      each("removeEventListener");
-    };
   }
 
   // src/engine/session.ts

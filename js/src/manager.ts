@@ -1,8 +1,8 @@
 // One connection to one server, shared by the sockets of its namespaces, and opened again when lost.
 
-import { whenBack } from "./back.js";
 import { Backoff } from "./backoff.js";
 import { Emitter, listen, type DefaultEventsMap, type EventsMap } from "./emitter.js";
+import { whenBack } from "./engine/page.js";
 import { Session, type SessionOptions } from "./engine/session.js";
 import type { CloseDetails } from "./engine/transport.js";
 import type { Packet } from "./socket/packet.js";

@@ -20,25 +20,43 @@ export function watchPage(
   options: { hostname?: string; closeOnBeforeunload?: boolean },
   { look, lost, leave }: Watcher,
 ): () => void {
-  if (onNode || !root.addEventListener) return () => {};
-  const handlers: { [event: string]: (event: any) => void } = {
+  const kept = (event: any) => event.persisted && lost("page hidden");
+  const end = onPage({
     // The own machine is reachable without a network.
     offline: () => options.hostname != "localhost" && lost("network connection lost"),
-    // A page with an open connection is not kept for the way back, or kept with a dead one.
-    pagehide: (event) => event.persisted && lost("page hidden"),
+    // A page with an open connection is not kept for the way back, or kept with a dead one. Who wants no word of
+    // the end hears of it when there was none.
+    pagehide: (event) => options.closeOnBeforeunload || kept(event),
+    pageshow: kept,
     beforeunload: () => options.closeOnBeforeunload && leave(),
     online: look,
     focus: look,
+    // The document's own event, but it bubbles to the window.
     visibilitychange: look,
-  };
-  const each = (what: string) => {
-    // visibilitychange is the document's own event, but bubbles to the window.
-    for (const name of Object.keys(handlers)) root[what](name, handlers[name]);
-  };
-  each("addEventListener");
-  const timer = setInterval(look, LOOK);
+  });
+  const timer = isPage && setInterval(look, LOOK);
   return () => {
     clearInterval(timer);
-    each("removeEventListener");
+    end();
   };
 }
+
+/** Calls `then` when it is pointless to wait any longer: the network is there again, or the page is back. */
+export function whenBack(then: () => void): () => void {
+  return onPage({
+    online: then,
+    // A page shown for the first time comes back from nowhere.
+    pageshow: (event) => event.persisted && then(),
+  });
+}
+
+/** Listens to the window, if there is one; the answer ends that. */
+function onPage(handlers: { [event: string]: (event: any) => void }): () => void {
+  const each = (what: string) => {
+    if (isPage) for (const name of Object.keys(handlers)) root[what](name, handlers[name]);
+  };
+  each("addEventListener");
+  return () => each("removeEventListener");
+}
+
+const isPage = !onNode && root.addEventListener;

@@ -11,4 +11,6 @@ export declare function watchPage(options: {
     hostname?: string;
     closeOnBeforeunload?: boolean;
 }, { look, lost, leave }: Watcher): () => void;
+/** Calls `then` when it is pointless to wait any longer: the network is there again, or the page is back. */
+export declare function whenBack(then: () => void): () => void;
 export {};
