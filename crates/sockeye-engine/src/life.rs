@@ -44,8 +44,8 @@ pub(crate) struct Life<L: Link> {
     full: bool,
     /// The outbox is too full to read on.
     choked: bool,
-    /// The session's WebSocket has completed a message.
-    pub(crate) delivered: bool,
+    /// A WebSocket was between two messages, however briefly.
+    pub(crate) settled: bool,
     pub(crate) signs: Signs,
 }
 
@@ -94,7 +94,7 @@ impl<L: Link> Life<L> {
             paused: false,
             full: false,
             choked: false,
-            delivered: false,
+            settled: false,
             signs: Signs::default(),
         }
     }
@@ -177,6 +177,8 @@ impl<L: Link> Life<L> {
                 Ok((count, event)) => {
                     used += count;
                     let Some(event) = event else { continue };
+                    // A control frame in the middle of a message completes nothing.
+                    self.settled |= !reader.is_mid_message();
                     self.event(lane, event);
                     self.choke(cx);
                 }
@@ -194,7 +196,6 @@ impl<L: Link> Life<L> {
     }
 
     fn event(&mut self, lane: Lane, event: Event<'_>) {
-        self.delivered |= matches!(event, Event::Text(_) | Event::Binary(_));
         match event {
             Event::Text(text) => match decode_text(&text, self.machine.protocol()) {
                 Ok(packet) => self.packet(lane, packet),

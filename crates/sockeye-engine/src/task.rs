@@ -265,7 +265,7 @@ impl<L: Link> Core<L> {
                 if !held.is_empty() {
                     socket.held = Some(held);
                 }
-                if std::mem::take(&mut life.delivered) {
+                if std::mem::take(&mut life.settled) {
                     socket.mid_since = None;
                 }
                 continue;
@@ -288,7 +288,7 @@ impl<L: Link> Core<L> {
                 Poll::Ready(Ok(count))
             });
             // Of those that are incomplete now and were before, it may be another message.
-            if std::mem::take(&mut life.delivered) {
+            if std::mem::take(&mut life.settled) {
                 socket.mid_since = None;
             }
             match read {

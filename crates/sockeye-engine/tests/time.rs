@@ -355,8 +355,22 @@ async fn whoever_sends_without_a_pause_is_not_late() {
         assert!(matches!(server.heard().await, Heard::Text(text) if text == "hello"));
     }
     assert!(session.is_open());
-    // A control frame in between is no progress.
-    sleep(Duration::from_secs(29)).await;
+    ws.raw(end).await;
+    assert!(matches!(server.heard().await, Heard::Text(text) if text == "hello"));
+    let ping = frame(0x89, b"ping");
+    let (begin, end) = ping.split_at(3);
+    ws.raw(begin).await;
+    for _ in 0..12 {
+        sleep(Duration::from_secs(10)).await;
+        ws.raw(&[end, begin].concat()).await;
+    }
+    ws.raw(end).await;
+    assert!(session.is_open());
+    // In the middle of a message they complete nothing.
+    ws.raw(&frame(0x01, b"4half")).await;
+    sleep(Duration::from_secs(20)).await;
+    ws.raw(&frame(0x8a, b"")).await;
+    sleep(Duration::from_secs(9)).await;
     assert!(session.is_open());
     sleep(Duration::from_secs(2)).await;
     assert_eq!(server.closed().await, Reason::TransportError("message took too long"));
