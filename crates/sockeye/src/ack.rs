@@ -189,6 +189,7 @@ pub(crate) trait Collector: Send + Sync {
 #[derive(Default)]
 pub(crate) struct Waiting {
     /// By id, and so in the order of asking. Not there while nobody waits.
+    #[expect(clippy::box_collection, reason = "boxed it is one word in every socket instead of three")]
     table: Option<Box<BTreeMap<u64, Waiter>>>,
 }
 

@@ -444,6 +444,7 @@ impl<M> List<M> {
 /// The rooms of one member with the tickets that find it in their lists. Most members are in a handful.
 enum Joined {
     Few(Vec<(Arc<str>, u64)>),
+    #[expect(clippy::box_collection, reason = "the rare case must not make every member larger")]
     Many(Box<HashMap<Arc<str>, u64>>),
 }
 
