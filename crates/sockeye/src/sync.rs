@@ -1,7 +1,7 @@
 //! Locks that a panic does not poison.
 //!
-//! Nothing in this crate runs application code while it holds one of these locks, so a panic cannot leave the data
-//! behind them half-changed; a poisoned lock would only turn one socket's mishap into everybody's.
+//! Nothing in this crate runs application code while it holds one of these locks (but for a packet parser of the
+//! application's own, which sees the packet and nothing else), so a panic cannot leave the data behind them half-changed; a poisoned lock would only turn one socket's mishap into everybody's.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

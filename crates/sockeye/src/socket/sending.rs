@@ -37,20 +37,18 @@ impl Socket {
     /// As [`emit`](Self::emit), but never [`EmitError::Full`].
     pub async fn send(&self, name: &str, args: impl Serialize) -> Result<(), EmitError> {
         let payload = Payload::event(name, &args)?;
+        // A packet takes a little more than its payload: type, namespace, frame headers.
+        let mut bytes = payload.size() + self.0.namespace.name().len() + 64;
+        let mut first = true;
         loop {
-            match self.emit_payload(None, &payload, Flags::default()) {
+            match self.emit_once(None, &payload, Flags::default(), first) {
                 Err(EmitError::Full) => {
                     let member = self.member().ok_or(EmitError::Closed)?;
-                    // A packet takes a little more than its payload: type, namespace, frame headers.
-                    let bytes = payload.size() + self.0.namespace.name().len() + 64;
                     member.session.ready(bytes).await?;
-                    // Somebody else may have taken the room meanwhile; whoever is here yields before trying again.
-                    if let done @ (Ok(()) | Err(EmitError::Closed | EmitError::Encode(_))) =
-                        self.emit_payload(None, &payload, Flags::default())
-                    {
-                        return done;
-                    }
-                    tokio::task::yield_now().await;
+                    // If it still does not fit, it is larger than that (escapes, many attachments), or somebody else
+                    // was faster: wait for more, until there is nothing else. To try again and again would burn a core.
+                    bytes = bytes.saturating_mul(2);
+                    first = false;
                 }
                 done => return done,
             }
@@ -127,6 +125,17 @@ impl Socket {
         payload: &Payload,
         flags: Flags,
     ) -> Result<(), EmitError> {
+        self.emit_once(id, payload, flags, true)
+    }
+
+    /// The same; `tell` says whether the listeners for outgoing events have not heard of it yet.
+    fn emit_once(
+        &self,
+        id: Option<u64>,
+        payload: &Payload,
+        flags: Flags,
+        tell: bool,
+    ) -> Result<(), EmitError> {
         let member = {
             let mut phase = lock(&self.0.phase);
             match &mut *phase {
@@ -143,7 +152,9 @@ impl Socket {
                 Phase::Gone(_) => return Err(EmitError::Closed),
             }
         };
-        self.tell_outgoing(payload);
+        if tell {
+            self.tell_outgoing(payload);
+        }
         self.transmit(&member, id, payload, flags)
     }
 

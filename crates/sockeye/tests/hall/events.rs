@@ -445,6 +445,35 @@ async fn a_full_outbox_is_told_and_send_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn waiting_for_room_is_waiting() {
+    let outgoing = Arc::new(AtomicUsize::new(0));
+    let heard = Arc::clone(&outgoing);
+    let server = Server::builder()
+        .max_queue(30_000)
+        .on_any_outgoing(move |_, _| {
+            heard.fetch_add(1, Ordering::Relaxed);
+        })
+        .build()
+        .unwrap();
+    let mut client = Client::open_with(&server, "EIO=3", 512).await;
+    eventually(|| server.stats().sockets == 1).await;
+    let socket = server.of("/").sockets().remove(0);
+    client.hear().await;
+    // For this generation everything is written in ASCII: three times as long as the payload is.
+    let text = "é".repeat(4_000);
+    socket.emit("one", &text).unwrap();
+    let (waiting, long) = (socket.clone(), text.clone());
+    let send = tokio::spawn(async move { waiting.send("two", &long).await });
+    // Time only passes while nobody is busy.
+    sleep(Duration::from_secs(1)).await;
+    assert!(!send.is_finished());
+    assert_eq!(client.hear().await.len(), r#"2["one",""]"#.len() + 24_000);
+    assert_eq!(client.hear().await.len(), r#"2["two",""]"#.len() + 24_000);
+    send.await.unwrap().unwrap();
+    assert_eq!(outgoing.load(Ordering::Relaxed), 2, "each is heard of once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn volatile_events_are_dropped_for_who_is_busy_and_nobody_else() {
     let server = Server::builder().build().unwrap();
     let mut slow = Client::open_with(&server, "EIO=4", 256).await;
