@@ -100,8 +100,8 @@ pub struct Config {
     /// Cross-origin resource sharing. Default none: no headers, and `OPTIONS` is refused.
     pub cors: Option<Cors>,
     /// Which web pages may connect. Default `None`: the origins of [`Config::cors`] if set, else the page's own
-    /// host only. A request without `Origin` (anything but a browser) always passes. See
-    /// [`Origins`].
+    /// host only. A request without `Origin` (anything but a browser) always passes, but for scripts (JSONP), which
+    /// name no origin: those of other sites are refused unless every origin is allowed. See [`Origins`].
     pub origins: Option<Origins>,
     /// A cookie with the session id, for sticky load balancers. Default none. Never read back.
     pub cookie: Option<Cookie>,

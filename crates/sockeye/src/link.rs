@@ -455,7 +455,7 @@ impl Desk {
                 if back {
                     count(&counters.recovered);
                 }
-                tracing::debug!(namespace = %place.name, socket = socket.id(), recovered = back, "connected");
+                tracing::debug!(namespace = ?place.name, socket = socket.id(), recovered = back, "connected");
                 connect::welcome(&socket);
             }
         });

@@ -293,7 +293,9 @@ pub(crate) fn spawn(
     struct Counted(Arc<Core>);
     impl Drop for Counted {
         fn drop(&mut self) {
-            self.0.counters.tasks.fetch_sub(1, Ordering::Relaxed);
+            if self.0.counters.tasks.fetch_sub(1, Ordering::AcqRel) == 1 {
+                self.0.idle.notify_waiters();
+            }
         }
     }
     // A socket may be told to leave from a thread outside of the runtime; its handlers still belong inside.

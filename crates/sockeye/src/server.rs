@@ -15,7 +15,7 @@ use sockeye_proto::broadcast::Broadcast;
 use sockeye_proto::socket::{Arguments, Choice, Limits, Payload};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::adapter::AdapterError;
@@ -71,6 +71,8 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     pub(crate) engine: Engine<Hall>,
     runtime: OnceLock<Handle>,
+    /// Told whenever the last task of the application's has ended.
+    pub(crate) idle: Notify,
     complaints: Mutex<HashSet<Complaint>>,
     closing: watch::Sender<bool>,
 }
@@ -332,10 +334,8 @@ impl Server {
         self.0.closing.send_replace(true);
         let until = Instant::now() + deadline.min(FOR_EVER);
         self.0.engine.drain(deadline).await;
-        // Handlers may still be writing to a database.
-        while self.0.counters.tasks.load(Ordering::Acquire) > 0 && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        // Handlers may still be writing to a database. Whoever does not come to an end is left behind.
+        let _ = tokio::time::timeout_at(until, self.0.handlers_ended()).await;
         self.0.cluster.close().await;
     }
 
@@ -408,6 +408,7 @@ impl Core {
             counters: Counters::default(),
             engine,
             runtime: OnceLock::new(),
+            idle: Notify::new(),
             complaints: Mutex::default(),
             closing: watch::Sender::new(false),
         }
@@ -424,6 +425,17 @@ impl Core {
     pub(crate) fn remember_runtime(&self) {
         if self.runtime.get().is_none() {
             self.runtime();
+        }
+    }
+
+    async fn handlers_ended(&self) {
+        loop {
+            let mut told = std::pin::pin!(self.idle.notified());
+            told.as_mut().enable();
+            if self.counters.tasks.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            told.await;
         }
     }
 

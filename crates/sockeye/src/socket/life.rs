@@ -118,7 +118,7 @@ impl Socket {
             self.tell_disconnect(handler, &reason);
         }
         core.counters.sockets.fetch_sub(1, Ordering::Relaxed);
-        tracing::debug!(namespace = %place.name, socket = %self.0.id, reason = reason.as_str(), "disconnected");
+        tracing::debug!(namespace = ?place.name, socket = %self.0.id, reason = reason.as_str(), "disconnected");
         drop(tenancy);
     }
 
