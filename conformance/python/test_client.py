@@ -1,6 +1,7 @@
 """PyPI python-socketio's client on every transport."""
 
 import asyncio
+import os
 import unittest
 
 import socketio
@@ -80,8 +81,10 @@ class Scenarios:
 
     async def test_order_of_a_burst(self):
         client, inbox = await self.connect()
-        # This client takes at most 16 packets from one poll, and drops the connection over more.
-        count = 12 if self.transports == ["polling"] else 300
+        # This client takes at most 16 packets from one poll, and drops the connection over more: so that is how many
+        # Sockeye sends. Not asked of others.
+        ours = "FIXTURE" in os.environ
+        count = 300 if ours or self.transports != ["polling"] else 12
         await client.emit("burst", count)
         self.assertEqual([(await inbox.next("n"))[0] for _ in range(count)], list(range(count)))
 

@@ -80,6 +80,9 @@ pub struct Config {
     /// The greatest body of one poll's answer, in bytes, before the rest waits for the next poll. At least one
     /// message is always sent. Default 1 MiB.
     pub max_poll: usize,
+    /// The greatest number of packets in one poll's answer. Default 16: clients of the python-engineio family drop the
+    /// connection over more. Others have no limit, and only come back sooner.
+    pub max_poll_packets: usize,
 
     /// The greatest number of sessions. Beyond it handshakes get 503. Default none.
     pub max_sessions: Option<usize>,
@@ -169,6 +172,7 @@ impl Default for Config {
             max_payload: 1_000_000,
             max_queue: 1 << 20,
             max_poll: 1 << 20,
+            max_poll_packets: 16,
             max_sessions: None,
             max_sessions_per_ip: None,
             max_unsettled: 10_000,
@@ -263,6 +267,8 @@ impl Config {
             ("max_payload", self.max_payload == 0),
             ("max_queue", self.max_queue == 0),
             ("max_poll", self.max_poll == 0),
+            // An answer may have to begin with three packets of the engine's own.
+            ("max_poll_packets", self.max_poll_packets < 4),
         ] {
             if zero {
                 return Err(ConfigError::Zero(name));

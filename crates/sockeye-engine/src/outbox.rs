@@ -504,11 +504,13 @@ impl Outbox {
         owed: Owed,
         open: &str,
     ) -> Result<EncodedPayload, Unspeakable> {
-        let messages = self.queue.iter().filter_map(|item| match item {
+        let config = &shared.common.config;
+        let room = config.max_poll_packets.saturating_sub(owed.controls().count());
+        let messages = self.queue.iter().take(room).filter_map(|item| match item {
             Item::Message(message) => Some(message),
             Item::Frame(_) => None,
         });
-        let payload = encode_payload(form, owed.controls(), open, messages, shared.common.config.max_poll)?;
+        let payload = encode_payload(form, owed.controls(), open, messages, config.max_poll)?;
         let taken = self.queue.drain(..payload.taken).map(|item| item.cost()).sum();
         shared.queued.fetch_sub(taken, Relaxed);
         self.emptied(shared);

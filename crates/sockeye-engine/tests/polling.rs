@@ -57,6 +57,23 @@ async fn handshake_poll_and_post() {
 }
 
 #[tokio::test]
+async fn an_answer_holds_what_every_client_takes() {
+    let mut server = start().await;
+    let id = sid(&server.get("/socket.io/?EIO=4&transport=polling").await.text()[1..]);
+    let session = server.opened().await;
+    let all: Vec<String> = (0..40).map(|number| number.to_string()).collect();
+    session.send(&all.iter().map(|text| Message::text(text)).collect::<Vec<_>>()).unwrap();
+    let mut heard = Vec::new();
+    for packets in [16, 16, 8] {
+        let reply = server.get(&target(&id)).await;
+        let texts: Vec<String> = reply.text().split('\u{1e}').map(|packet| packet[1..].to_owned()).collect();
+        assert_eq!(texts.len(), packets);
+        heard.extend(texts);
+    }
+    assert_eq!(heard, all);
+}
+
+#[tokio::test]
 async fn initial_packet() {
     let setup = Setup::new().config(|config| config.initial_packet = Some(Initial::Binary(vec![1].into())));
     let server = setup.start().await;
