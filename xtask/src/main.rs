@@ -5,6 +5,7 @@
 
 mod autobahn;
 mod check;
+mod perf;
 mod process;
 mod setup;
 mod test;
@@ -23,6 +24,7 @@ The project's own commands.
       --filter TEXT               tests whose name contains TEXT (cargo, Node and Python suites alike)
       --reference                 the scenarios against npm socket.io instead of Sockeye
   cargo xtask autobahn [ARGS]     the Autobahn TestSuite against our WebSocket framing (needs Python 2.7)
+  cargo xtask perf [--record]     instructions of the hot paths against bench/counts/baseline.txt (needs valgrind)
   cargo xtask help                this text
 ";
 
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         "check" => check::run(rest),
         "test" => test::run(rest),
         "autobahn" => autobahn::run(rest),
+        "perf" => perf::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             ExitCode::SUCCESS

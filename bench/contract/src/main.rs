@@ -14,8 +14,17 @@ use sockeye::{AckSender, Args, Cors, Data, Origins, RawArgs, Server, Socket};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // On one core there is nobody to share work with, and a runtime that knows it spares the sharing.
+    let one_core = std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1);
+    let mut runtime = match one_core {
+        true => tokio::runtime::Builder::new_current_thread(),
+        false => tokio::runtime::Builder::new_multi_thread(),
+    };
+    runtime.enable_all().build()?.block_on(serve())
+}
+
+async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::args().nth(1).ok_or("usage: contract PORT")?.parse()?;
     let io = Server::builder()
         .cors(Cors::new(Origins::Any))

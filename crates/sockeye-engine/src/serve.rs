@@ -194,6 +194,8 @@ async fn connection<F, Fut, B>(
         .header_read_timeout(options.head_timeout)
         .max_headers(options.max_headers)
         .max_header_size(options.max_head)
+        // Head and body as one piece: copying what a poll is answered with costs less than a vectored write does.
+        .writev(false)
         .serve_connection(TokioIo::new(Patient::new(stream, options.write_timeout)), service)
         .with_upgrades();
     let mut connection = pin!(connection);

@@ -77,7 +77,8 @@ impl<'a> Arguments<'a> {
     /// The same arguments as something to send: the event again under its own name, or the answer again. The
     /// text is copied, attachments are shared, nothing is re-encoded.
     pub fn to_payload(&self) -> Payload {
-        Payload::trusted(self.text.clone().into_owned(), self.attachments.to_vec())
+        let payload = Payload::trusted(self.text.clone().into_owned(), self.attachments.to_vec());
+        if self.named && !self.surrogates { payload.walked(self.start) } else { payload }
     }
 
     /// The same arguments as an answer: the event's name is left out. The text is copied, attachments are shared.

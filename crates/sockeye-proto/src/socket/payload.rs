@@ -13,11 +13,22 @@ use super::{Arguments, EncodeError, write};
 /// It holds the JSON text of the whole array, in which binary values are placeholders numbered in the order of
 /// their appearance, and the binary values beside it. All dialects are made from it; see
 /// [`encode`](super::encode).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Payload {
     text: String,
     attachments: Vec<Bytes>,
+    /// Where the arguments start behind the event's name, if somebody has looked already and there is nothing else
+    /// to know about the text; else 0.
+    start: usize,
 }
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && self.attachments == other.attachments
+    }
+}
+
+impl Eq for Payload {}
 
 impl Payload {
     /// An event: its name and its arguments. `args` is one argument, unless it is [`Args`](super::Args) around a
@@ -55,7 +66,7 @@ impl Payload {
         let array = json::array(&text, wanted)?;
         let text = canonical_text(&array);
         let attachments = in_order(&array.placeholders, attachments);
-        Ok(Payload { text, attachments })
+        Ok(Payload::trusted(text, attachments))
     }
 
     /// The same with one more argument at the end: the offset that connection state recovery appends.
@@ -69,7 +80,7 @@ impl Payload {
         // A string is always JSON.
         text.push_str(&serde_json::to_string(offset).unwrap_or_default());
         text.push(']');
-        Payload { text, attachments: self.attachments.clone() }
+        Payload::trusted(text, self.attachments.clone())
     }
 
     /// The JSON text of the whole array.
@@ -107,8 +118,10 @@ impl Payload {
     }
 
     fn arguments(&self, event: bool) -> Arguments<'_> {
-        let (start, surrogates) =
-            self.scan(event).map_or((self.text.len(), false), |array| (array.start, array.surrogates));
+        let (start, surrogates) = match self.start {
+            start if event && start > 0 => (start, false),
+            _ => self.scan(event).map_or((self.text.len(), false), |array| (array.start, array.surrogates)),
+        };
         let attachments = Cow::Borrowed(self.attachments.as_slice());
         Arguments::new(Cow::Borrowed(&self.text), start, event, surrogates, attachments)
     }
@@ -126,12 +139,17 @@ impl Payload {
         let mut text = Vec::with_capacity(64);
         let attachments = write::array(&mut text, name, args, false)?;
         let text = String::from_utf8(text).map_err(|error| EncodeError::Serialize(error.to_string()))?;
-        Ok(Payload { text, attachments })
+        Ok(Payload::trusted(text, attachments))
     }
 
     /// For parts that are known to be in the internal form.
     pub(super) fn trusted(text: String, attachments: Vec<Bytes>) -> Payload {
-        Payload { text, attachments }
+        Payload { text, attachments, start: 0 }
+    }
+
+    /// The same, of an event whose arguments start at `start` and hold no lone surrogates.
+    pub(super) fn walked(self, start: usize) -> Payload {
+        Payload { start, ..self }
     }
 }
 
