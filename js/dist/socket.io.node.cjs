@@ -1600,7 +1600,8 @@ var Cookies = class {
       let until = Infinity;
       for (const attribute of attributes) {
         const [name2, value = ""] = attribute.trim().split("=");
-        if (/^expires$/i.test(name2) && until == Infinity) until = Date.parse(value) || until;
+        const date = /^expires$/i.test(name2) ? Date.parse(value) : NaN;
+        if (!isNaN(date) && until == Infinity) until = date;
         if (/^max-age$/i.test(name2) && /^-?\d+$/.test(value)) until = now + Number(value) * 1e3;
       }
       const name = pair.slice(0, at).trim();
@@ -1770,14 +1771,13 @@ var NodeSocket = class {
       this._request.destroy();
       return this._ended();
     }
-    if (this._closing) return;
-    this._sayGoodbye(code);
-    const timer = setTimeout(() => this._socket.destroy(), GOODBYE);
-    timer.unref();
+    if (!this._closing) this._sayGoodbye(code);
   }
   _sayGoodbye(code) {
     this._frame(8, Buffer2.from([code >> 8, code & 255]));
     this._closing = true;
+    const timer = setTimeout(() => this._socket.destroy(), GOODBYE);
+    timer.unref();
   }
   _frame(opcode, payload) {
     const size = payload.length;
@@ -1831,6 +1831,7 @@ var NodeSocket = class {
       this._reason = payload.toString("utf8", 2);
       if (!this._closing) this._sayGoodbye(payload.length > 1 ? this._code : 1e3);
       this._socket.end();
+      soon(() => this._ended());
     } else if (opcode == 9) {
       if (!this._closing) this._frame(10, payload);
     } else if (opcode < 3 && opcode > 0 != this._message.length > 0) {

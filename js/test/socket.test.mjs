@@ -339,3 +339,60 @@ test("retries: the head is sent again on the next connection", async (t) => {
   await back(it, tick);
   assert.deepEqual(it.wire.read(), ['21["one"]']);
 });
+
+test("a cap on the send buffer: which event gives way, and who hears of it", async (t) => {
+  const tick = virtualTime(t);
+  for (const [options, kept, lost] of [
+    [{ packets: 2 }, [2, 3], [0, 1]],
+    [{ packets: 2, drop: "oldest" }, [2, 3], [0, 1]],
+    [{ packets: 2, drop: "newest" }, [0, 1], [2, 3]],
+    [{ packets: 0 }, [], [0, 1, 2, 3]],
+    // `2["e",0,"…"]` has 8 + 50 characters and some: two of them fit.
+    [{ bytes: 130 }, [2, 3], [0, 1]],
+    [{ bytes: 130, packets: 3, drop: "newest" }, [0, 1], [2, 3]],
+    [{}, [0, 1, 2, 3], []],
+  ]) {
+    const dropped = [];
+    const it = await connected({ socket: { sendBuffer: { ...options, dropped: ([, n]) => dropped.push(n) } } });
+    it.wire.lose();
+    for (let n = 0; n < 4; n++) it.socket.emit("e", n, "x".repeat(50));
+    assert.deepEqual(it.socket.sendBuffer.map(({ data }) => data[1]), kept, JSON.stringify(options));
+    assert.deepEqual(dropped, lost);
+    await back(it, tick);
+    await settle();
+    assert.deepEqual(it.wire.read().map((wire) => JSON.parse(wire.slice(1))[1]), kept);
+  }
+});
+
+test("a cap on the send buffer: acks of what gave way, and the queue of retries", async () => {
+  const it = await connected({ socket: { sendBuffer: { packets: 1 } } });
+  it.wire.lose();
+  const first = assert.rejects(it.socket.emitWithAck("first"), /the send buffer is full/);
+  let plain = 0;
+  it.socket.emit("second", () => plain++);
+  it.socket.timeout(5000).emit("third", (err) => assert.equal(err, undefined));
+  await first;
+  assert.deepEqual([plain, it.socket.sendBuffer.length], [0, 1]);
+
+  const queued = await connected({ socket: { retries: 3, sendBuffer: { packets: 2 } } });
+  queued.socket.emit("under way", () => {});
+  queued.wire.lose();
+  const errors = [];
+  for (const name of ["a", "b", "c"]) queued.socket.emit(name, (err) => errors.push([name, err.message]));
+  // The first was sent and may be answered yet; of the rest the oldest go.
+  assert.deepEqual(errors, [["a", "the send buffer is full"], ["b", "the send buffer is full"]]);
+});
+
+test("what is written while the session is closing waits for the next", async (t) => {
+  const tick = virtualTime(t);
+  const it = await connected();
+  it.wire.quick = false;
+  it.socket.emit("on its way");
+  it.manager.engine.close();
+  it.socket.emit("too late for this one");
+  assert.equal(it.socket.sendBuffer.length, 1);
+  it.wire.take();
+  assert.deepEqual(await back(it, tick), ["0"]);
+  await settle();
+  assert.deepEqual(it.wire.read(), ['2["too late for this one"]']);
+});

@@ -1,6 +1,8 @@
 // Compiled, never run: what users may write, and (under @ts-expect-error) what must not compile.
 
-import io, { Manager, Socket } from "sockeye-client";
+import io, { Fetch, Manager, Socket, TransportError, WebSocket } from "sockeye-client";
+import * as msgpack from "sockeye-client/msgpack";
+import small from "sockeye-client/websocket";
 
 interface ServerEvents {
   said: (text: string, at: number) => void;
@@ -53,4 +55,37 @@ manager.on("reconnect_attempt", (attempt) => attempt + 1);
 // @ts-expect-error no such option
 new Manager("http://localhost", { reconectionDelay: 5 });
 
-export { answer, timed };
+// The rest of the package, by the names people import.
+const { hint, cause }: TransportError = new TransportError("xhr poll error", 404, undefined, "look there");
+io("/x", {
+  transports: [Fetch, WebSocket],
+  parser: msgpack,
+  sendBuffer: { packets: 100, bytes: 1e6, drop: "newest", dropped: (args) => args.length },
+  auth: (send) => send({ token: "x" }),
+});
+small("http://localhost", { autoConnect: false }).emit("anything");
+// @ts-expect-error oldest or newest
+io("/x", { sendBuffer: { drop: "all" } });
+socket.on("said", (text) => {
+  // @ts-expect-error a text is no number
+  text.toFixed();
+});
+// @ts-expect-error the server does not send that
+socket.on("shouted", () => {});
+// @ts-expect-error the listener of said has no third argument
+socket.on("said", (a: string, b: number, c: string) => [a, b, c]);
+// @ts-expect-error the answer is a text
+socket.emit("ask", 1, (result: number) => result);
+const id: string | undefined = socket.id;
+const states: boolean[] = [socket.connected, socket.disconnected, socket.active, socket.recovered];
+// @ts-expect-error read only
+socket.active = true;
+declare class Words extends Socket<ServerEvents, ClientEvents> {}
+const words = {} as Words;
+words.prependAny(() => {}).offAny().onAnyOutgoing((event: string) => event).prependAnyOutgoing(() => {}).offAnyOutgoing();
+words.listenersAny().length;
+words.listeners("said")[0]?.("text", 1);
+socket.io.on("reconnect_error", (err) => err.message);
+socket.io.engine.on("upgrade", (transport) => transport.name);
+
+export { answer, cause, hint, id, states, timed };

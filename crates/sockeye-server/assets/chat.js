@@ -197,7 +197,9 @@ async function measure() {
     return;
   }
   const ms = performance.now() - start;
+  if (!ready) return;
   $("fact-latency").textContent = (ms < 10 ? ms.toFixed(1) : Math.round(ms)) + " ms";
+  $("state-latency").textContent = Math.max(1, Math.round(ms)) + " ms";
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -462,7 +464,10 @@ function showState(state, more) {
   $("fact-state").textContent = state === "refused" ? "refused: " + more : more ? `${state}, ${more}` : state;
   $("fact-transport").textContent = state === "connected" ? transports : "–";
   $("fact-id").textContent = socket.id || "–";
-  if (state !== "connected") $("fact-latency").textContent = "–";
+  if (state !== "connected") {
+    $("fact-latency").textContent = "–";
+    $("state-latency").textContent = "";
+  }
   $("cut").disabled = state !== "connected";
 }
 

@@ -12,7 +12,8 @@ export class Cookies {
       let until = Infinity;
       for (const attribute of attributes) {
         const [name, value = ""] = attribute.trim().split("=");
-        if (/^expires$/i.test(name!) && until == Infinity) until = Date.parse(value) || until;
+        const date = /^expires$/i.test(name!) ? Date.parse(value) : NaN;
+        if (!isNaN(date) && until == Infinity) until = date;
         // Which of the two comes first does not matter: this one wins (RFC 6265, 5.3).
         if (/^max-age$/i.test(name!) && /^-?\d+$/.test(value)) until = now + Number(value) * 1000;
       }

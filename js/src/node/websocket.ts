@@ -7,11 +7,12 @@ import { createHash, randomBytes } from "node:crypto";
 import type { SessionOptions } from "../engine/session.js";
 import { WS } from "../engine/websocket.js";
 import { root } from "../root.js";
+import { soon } from "../timer.js";
 import { request } from "./request.js";
 
 const Buffer = root.Buffer;
 const MAX_PAYLOAD = 100 * 1024 * 1024;
-// How long a server may take to answer a close frame.
+// How long a server may take to close the stream after the close frames.
 const GOODBYE = 2000;
 
 export class NodeWS extends WS {
@@ -99,15 +100,14 @@ class NodeSocket {
       this._request.destroy();
       return this._ended();
     }
-    if (this._closing) return;
-    this._sayGoodbye(code);
-    const timer = setTimeout(() => this._socket.destroy(), GOODBYE);
-    (timer as any).unref();
+    if (!this._closing) this._sayGoodbye(code);
   }
 
   private _sayGoodbye(code: number): void {
     this._frame(8, Buffer.from([code >> 8, code & 255]));
     this._closing = true;
+    const timer: any = setTimeout(() => this._socket.destroy(), GOODBYE);
+    timer.unref();
   }
 
   private _frame(opcode: number, payload: any): void {
@@ -167,6 +167,8 @@ class NodeSocket {
       this._reason = payload.toString("utf8", 2);
       if (!this._closing) this._sayGoodbye(payload.length > 1 ? this._code : 1000);
       this._socket.end();
+      // Not before what came in the same piece has been handed out.
+      soon(() => this._ended());
     } else if (opcode == 9) {
       if (!this._closing) this._frame(10, payload);
     } else if (opcode < 3 && (opcode > 0) != this._message.length > 0) {
