@@ -6,6 +6,7 @@
 
 import { build } from "esbuild";
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -73,6 +74,8 @@ if (process.argv.includes("--test")) {
     for (const file of (await build({ ...common, ...bundle })).outputFiles) made.set(basename(file.path), Buffer.from(file.contents));
   }
   const served = [...made.keys()].filter((name) => name.startsWith("socket.io.") && !name.startsWith("socket.io.node"));
+  const integrity = served.filter((name) => name.endsWith(".js")).map((name) => [name, "sha384-" + createHash("sha384").update(made.get(name)).digest("base64")]);
+  made.set("integrity.json", Buffer.from(JSON.stringify(Object.fromEntries(integrity), null, 2) + "\n"));
   declarations(made);
   const sizes = await table(made);
 

@@ -19,6 +19,8 @@
 //!   [middlewares](handler::Middleware), [layers](mod@layer), [namespaces](NamespaceBuilder), settings.
 //! * [`Socket`] is one client in one namespace; [`Namespace`] and [`Server`] reach many; [`Operator`] says which.
 //! * [`Adapter`](adapter::Adapter) joins servers to a cluster.
+//! * The feature `client` puts the browser client into the program: it is served as `/socket.io/socket.io.min.js` and so
+//!   on, as the original server does.
 //!
 //! # What is guaranteed
 //!
