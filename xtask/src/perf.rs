@@ -9,7 +9,8 @@ use std::process::{Command, ExitCode};
 
 use crate::process;
 
-const CASES: [&str; 4] = ["decode", "encode", "dispatch", "fanout"];
+const CASES: [&str; 8] =
+    ["decode", "encode", "dispatch", "direct", "own", "room", "room-of-100000", "fanout"];
 /// Enough that what happens once per thousand is in it.
 const TIMES: u64 = 4000;
 const BASELINE: &str = "bench/counts/baseline.txt";
@@ -45,26 +46,26 @@ fn compare(record: bool) -> Result<bool, String> {
     let path = process::root().join(BASELINE);
     let before = std::fs::read_to_string(&path).unwrap_or_default();
     let known = |case: &str| -> Option<u64> {
-        before.lines().find_map(|line| line.strip_prefix(case)?.trim().parse().ok())
+        before.lines().find_map(|line| line.strip_prefix(case)?.strip_prefix(' ')?.trim().parse().ok())
     };
     if !record && !before.contains(compiler) {
         println!("the baseline is of another compiler than {compiler}: differences may be the compiler's");
     }
     let mut now = format!("# Instructions, by `cargo xtask perf --record`\n# {compiler}\n");
     let mut good = true;
-    println!("{:10} {:>8} {:>8}", "case", "before", "now");
+    println!("{:15} {:>8} {:>8}", "case", "before", "now");
     for case in CASES {
         let cost = cost(case)?;
         now.push_str(&format!("{case} {cost}\n"));
         let Some(before) = known(case) else {
             good &= record;
-            println!("{case:10} {:>8} {cost:>8}", "–");
+            println!("{case:15} {:>8} {cost:>8}", "–");
             continue;
         };
         let dearer = cost * 1000 > before * (1000 + TOLERANCE);
         good &= record || !dearer;
         let change = (cost as f64 / before as f64 - 1.0) * 100.0;
-        println!("{case:10} {before:>8} {cost:>8}  {change:+.1} %{}", if dearer { "  DEARER" } else { "" });
+        println!("{case:15} {before:>8} {cost:>8}  {change:+.1} %{}", if dearer { "  DEARER" } else { "" });
     }
     if record {
         std::fs::write(&path, now).map_err(|error| format!("{BASELINE}: {error}"))?;

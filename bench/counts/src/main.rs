@@ -9,6 +9,10 @@
 //! | `decode` | one masked frame to one event: frame, UTF-8, packet, JSON |
 //! | `encode` | one typed event to one frame |
 //! | `dispatch` | one event in, its handler, its ack out, over a socket |
+//! | `direct` | one event to one socket, by its handle |
+//! | `own` | the same by the room named by its id |
+//! | `room` | the same by a room that it alone is in |
+//! | `room-of-100000` | the same, beside 100,000 other rooms |
 //! | `fanout` | one recipient of a broadcast to 100, over sockets, the frame shared |
 
 use std::hint::black_box;
@@ -17,12 +21,13 @@ use std::os::unix::net::UnixStream;
 
 use bytes::Bytes;
 use serde::Serialize;
-use sockeye::{Data, Server};
+use sockeye::{Data, Server, Socket};
 use sockeye_proto::socket::{Choice, Decoder, Dialect, Limits, Protocol, encode_event};
 use sockeye_proto::websocket::frame::{self, OpCode};
 use sockeye_proto::websocket::{Event, Reader, ReaderConfig, Role};
 
 const RECIPIENTS: usize = 100;
+const TEXT: &str = "sixty-four bytes of text or so, as people write it to each other";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -32,8 +37,18 @@ fn main() {
         Some("encode") => encode(times),
         Some("dispatch") => connected(|io| dispatch(io, times)),
         Some("fanout") => connected(|io| fanout(io, times / RECIPIENTS)),
+        Some("direct") => connected(|io| alone(io, times, 0, |socket| drop(socket.emit("news", TEXT)))),
+        Some("own") => connected(|io| {
+            alone(io, times, 0, |socket| drop(socket.server().to(socket.id()).emit("news", TEXT)))
+        }),
+        Some("room") => {
+            connected(|io| alone(io, times, 0, |socket| drop(socket.server().to("room").emit("news", TEXT))))
+        }
+        Some("room-of-100000") => connected(|io| {
+            alone(io, times, 100_000, |socket| drop(socket.server().to("room").emit("news", TEXT)))
+        }),
         _ => {
-            eprintln!("usage: counts decode|encode|dispatch|fanout TIMES");
+            eprintln!("usage: counts CASE TIMES (see the source for the cases)");
             std::process::exit(2);
         }
     }
@@ -146,5 +161,20 @@ async fn fanout(io: Server, times: usize) {
         for client in &mut clients {
             assert!(client.read(&mut buffer).expect("the event") > 64);
         }
+    }
+}
+
+/// One socket, in `rooms` rooms beside its own and `room`.
+async fn alone(io: Server, times: usize, rooms: usize, send: impl Fn(&Socket)) {
+    let mut client = client(&io).await;
+    let socket = io.of("/").sockets().pop().expect("a socket");
+    socket.join("room");
+    for room in 0..rooms {
+        socket.join(format!("other room {room}"));
+    }
+    let mut buffer = [0; 4096];
+    for _ in 0..times {
+        send(&socket);
+        assert!(client.read(&mut buffer).expect("the event") > 64);
     }
 }

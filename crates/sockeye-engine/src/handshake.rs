@@ -53,7 +53,8 @@ impl Handshake {
             head.extend_from_slice(value.as_bytes());
         }
         Handshake {
-            head: head.into_boxed_slice(),
+            // Copied once more: an allocator that shrinks in place would keep the room of the names.
+            head: head.as_slice().into(),
             target: path.len() as u16,
             secure: peer.secure,
             remote: peer.remote,

@@ -34,6 +34,7 @@ mod outbox;
 mod patient;
 mod peer;
 mod polling;
+mod queue;
 mod reason;
 mod refused;
 mod registry;

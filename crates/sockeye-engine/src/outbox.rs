@@ -10,7 +10,6 @@
 //! Nothing here decides anything about the protocol, and nothing here waits. An idle session holds no buffer: the
 //! queue gives its memory back when it runs empty.
 
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
@@ -25,6 +24,7 @@ use tokio::io::AsyncWrite as _;
 use crate::common::Common;
 use crate::frames::{Encoder, Item, cost};
 use crate::mail::{Command, Mail};
+use crate::queue::Queue;
 use crate::stream::WriteEnd;
 use crate::{Handshake, Message, Protocol, Reason, SendError, Session, Transport, limits, turn};
 
@@ -54,7 +54,7 @@ const SETTLED: u8 = 8;
 
 /// The queue, where it leads, and what the task has not seen yet.
 pub(crate) struct Outbox {
-    queue: VecDeque<Item>,
+    queue: Queue<Item>,
     /// How much of the first item has been written.
     written: usize,
     exit: Exit,
@@ -108,7 +108,7 @@ impl Shared {
             flags: AtomicU8::new(OPEN | SEATED | websocket),
             queued: AtomicUsize::new(0),
             outbox: Mutex::new(Outbox {
-                queue: VecDeque::new(),
+                queue: Queue::default(),
                 written: 0,
                 exit: Exit::Closed,
                 waker: None,
@@ -434,8 +434,8 @@ impl Outbox {
         let level = shared.common.config.deflate.map_or(6, |options| options.level);
         let Some(encoder) = Encoder::new(deflate, b64, level) else { return };
         self.encoder = Some(Box::new(encoder));
-        let waiting = std::mem::take(&mut self.queue);
-        for item in waiting {
+        let mut waiting = std::mem::take(&mut self.queue);
+        while let Some(item) = waiting.pop_front() {
             let before = item.cost();
             let item = match item {
                 Item::Message(message) => self.encode(shared, &message),
@@ -450,8 +450,7 @@ impl Outbox {
     /// Queues a frame of the engine's own before all messages that have not begun to leave.
     pub(crate) fn queue_first(&mut self, shared: &Shared, frame: Bytes) {
         shared.queued.fetch_add(frame.len(), Relaxed);
-        let at = usize::from(self.written > 0);
-        self.queue.insert(at.min(self.queue.len()), Item::Frame(frame));
+        self.queue.push_front(Item::Frame(frame), self.written > 0);
     }
 
     /// Queues a frame of the engine's own after everything.
@@ -471,15 +470,19 @@ impl Outbox {
 
     /// Drops everything that has not begun to leave.
     pub(crate) fn discard(&mut self, shared: &Shared) {
-        let begun = usize::from(self.written > 0);
-        let dropped = self.queue.drain(begun.min(self.queue.len())..).map(|item| item.cost()).sum();
-        shared.queued.fetch_sub(dropped, Relaxed);
+        let mut dropped = std::mem::take(&mut self.queue);
+        if self.written > 0
+            && let Some(begun) = dropped.pop_front()
+        {
+            self.queue.push_back(begun);
+        }
+        shared.queued.fetch_sub(dropped.iter().map(Item::cost).sum(), Relaxed);
         self.wake_waiters(shared.queued());
     }
 
     /// The end: nothing is left, nothing leaves, the connection's writing side is closed.
     pub(crate) fn retire(&mut self, shared: &Shared) {
-        self.queue = VecDeque::new();
+        self.queue = Queue::default();
         self.written = 0;
         shared.queued.store(0, Relaxed);
         self.exit = Exit::Closed;
@@ -511,8 +514,10 @@ impl Outbox {
             Item::Frame(_) => None,
         });
         let payload = encode_payload(form, owed.controls(), open, messages, config.max_poll)?;
-        let taken = self.queue.drain(..payload.taken).map(|item| item.cost()).sum();
-        shared.queued.fetch_sub(taken, Relaxed);
+        for _ in 0..payload.taken {
+            let taken = self.queue.pop_front().map_or(0, |item| item.cost());
+            shared.queued.fetch_sub(taken, Relaxed);
+        }
         self.emptied(shared);
         Ok(payload)
     }
@@ -687,11 +692,8 @@ impl Outbox {
         }
     }
 
-    /// After something left: gives memory back, and tells those who wait for room.
+    /// After something left: tells those who wait for room.
     fn emptied(&mut self, shared: &Shared) {
-        if self.queue.is_empty() && self.queue.capacity() > 0 {
-            self.queue = VecDeque::new();
-        }
         if self.mail.is_some() {
             self.wake_waiters(shared.queued());
         }

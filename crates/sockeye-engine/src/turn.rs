@@ -2,6 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 
+use tokio::runtime::Handle;
+
 use crate::Session;
 
 thread_local! {
@@ -31,13 +33,38 @@ impl Turn {
             return;
         }
         let mut dirty = std::mem::take(&mut *self.dirty.borrow_mut());
-        for session in dirty.drain(..) {
-            session.0.lock().end_turn(&session.0);
-        }
+        share(&mut dirty);
+        flush(dirty.drain(..));
         // Kept for the next turn, unless a broadcast to very many made it large.
         if dirty.capacity() <= 1024 {
             *self.dirty.borrow_mut() = dirty;
         }
+    }
+}
+
+fn flush(sessions: impl Iterator<Item = Session>) {
+    for session in sessions {
+        session.0.lock().end_turn(&session.0);
+    }
+}
+
+/// How many sessions one worker flushes in a row: about a millisecond or two of writing.
+const SHARE: usize = 512;
+
+/// Hands the greater part of a very large turn to whichever workers are free, in portions; the first stays. A broadcast
+/// to ten thousand so takes all cores, and does not keep this one from other sessions until it is done. What else is
+/// sent to these sessions meanwhile goes behind what waits there, as always.
+fn share(dirty: &mut Vec<Session>) {
+    if dirty.len() < 4 * SHARE {
+        return;
+    }
+    let Ok(runtime) = Handle::try_current() else { return };
+    if runtime.metrics().num_workers() < 2 {
+        return;
+    }
+    while dirty.len() > SHARE {
+        let portion = dirty.split_off(dirty.len().saturating_sub(SHARE).max(SHARE));
+        runtime.spawn(async move { flush(portion.into_iter()) });
     }
 }
 
