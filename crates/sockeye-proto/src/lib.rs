@@ -16,6 +16,7 @@
 )]
 
 pub mod broadcast;
+pub mod client;
 pub mod engine;
 pub mod socket;
 pub mod websocket;
