@@ -17,6 +17,7 @@
 
 pub mod broadcast;
 pub mod client;
+pub mod cluster;
 pub mod engine;
 pub mod socket;
 pub mod websocket;

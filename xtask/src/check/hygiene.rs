@@ -96,15 +96,19 @@ fn files() -> Result<BTreeSet<String>, String> {
     Ok(listed.split('\0').filter(|file| !file.is_empty()).map(str::to_owned).collect())
 }
 
-/// `vectors/protocol/index.json` and the folder must tell the same.
+/// The folders under `vectors`, and each one's `index.json`, must tell the same.
 pub(super) fn vectors() -> Finding {
-    let folder = process::root().join("vectors/protocol");
-    match compare(&folder) {
-        Ok(bad) if !bad.is_empty() => Finding::Bad(bad),
-        Ok(_) => Finding::Good("index and folder agree".to_owned()),
-        Err(why) => Finding::Bad(vec![why]),
+    let mut bad = Vec::new();
+    for folder in VECTORS {
+        match compare(&process::root().join("vectors").join(folder)) {
+            Ok(found) => bad.extend(found.into_iter().map(|what| format!("{folder}: {what}"))),
+            Err(why) => bad.push(format!("{folder}: {why}")),
+        }
     }
+    if bad.is_empty() { Finding::Good("indexes and folders agree".to_owned()) } else { Finding::Bad(bad) }
 }
+
+const VECTORS: [&str; 2] = ["protocol", "cluster"];
 
 fn compare(folder: &Path) -> Result<Vec<String>, String> {
     let index =

@@ -10,17 +10,17 @@ const STANDARD: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// `None` for foreign characters, impossible lengths, and bits that would be thrown away.
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
 
 /// How many characters [`encode`] writes for so many bytes.
-pub(super) fn encoded_len(bytes: usize) -> usize {
+pub(crate) fn encoded_len(bytes: usize) -> usize {
     bytes.div_ceil(3).saturating_mul(4)
 }
 
 /// Appends the base64 of `bytes` to `out`.
-pub(super) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     let end = start.saturating_add(encoded_len(bytes.len()));
     out.resize(end, 0);

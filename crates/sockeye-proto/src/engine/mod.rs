@@ -15,7 +15,7 @@
 //! | heartbeat, polling slots, upgrade, close | `session.rs` |
 
 mod admission;
-mod base64;
+pub(crate) mod base64;
 pub mod jsonp;
 mod message;
 mod open;

@@ -80,7 +80,7 @@ pub(super) fn array<'a>(text: &'a str, wanted: Wanted) -> Result<Array<'a>, Viol
 }
 
 /// Checks a single value that makes up the whole text; returns it without the white space around it.
-pub(super) fn value(text: &str, depth: usize) -> Result<&str, Violation> {
+pub(crate) fn value(text: &str, depth: usize) -> Result<&str, Violation> {
     let mut scanner = Scanner::new(text.as_bytes(), depth.saturating_add(1), 0);
     scanner.value()?;
     let text = text.get(..scanner.at()).ok_or(Violation::Json)?;
@@ -89,7 +89,7 @@ pub(super) fn value(text: &str, depth: usize) -> Result<&str, Violation> {
 }
 
 /// What a string literal says, given what stands between its quotes. Halves of surrogate pairs become U+FFFD.
-pub(super) fn unescape(raw: &str) -> Cow<'_, str> {
+pub(crate) fn unescape(raw: &str) -> Cow<'_, str> {
     if !raw.contains('\\') {
         return Cow::Borrowed(raw);
     }

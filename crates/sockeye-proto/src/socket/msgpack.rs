@@ -24,7 +24,7 @@ use super::assembly::{MAX_ID, check_namespace, connect};
 use super::encode::refusal;
 use super::json::{self, Wanted};
 use super::payload::push_placeholder;
-use super::write::PLACEHOLDER;
+pub(crate) use super::write::PLACEHOLDER;
 use super::{Arguments, Body, EncodeError, Encoded, Limits, Out, Packet, PacketOut, Protocol, Violation};
 use crate::engine::{Message, MessageBuilder};
 
@@ -182,7 +182,7 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn read(data: &'a [u8]) -> Result<Fields<'a>, Violation> {
-        let mut input = Input { rest: data };
+        let mut input = Input::strict(data);
         let Item::Map(entries) = input.item()? else { return Err(Violation::PacketType) };
         let mut fields = Fields::default();
         for _ in 0..entries {
@@ -218,7 +218,7 @@ impl<'a> Fields<'a> {
 }
 
 /// One value, or the head of a container.
-enum Item<'a> {
+pub(crate) enum Item<'a> {
     Nil,
     Undefined,
     Bool(bool),
@@ -226,6 +226,8 @@ enum Item<'a> {
     Integer(i128),
     Float(f64),
     Str(&'a str),
+    /// A string that is not UTF-8; a strict input has none.
+    Broken(&'a [u8]),
     Bin(&'a [u8]),
     /// So many values follow, and so many bytes at least are there.
     Array(usize),
@@ -236,12 +238,23 @@ enum Item<'a> {
     Ext(i8, &'a [u8]),
 }
 
-struct Input<'a> {
-    rest: &'a [u8],
+pub(crate) struct Input<'a> {
+    pub(crate) rest: &'a [u8],
+    lossy: bool,
 }
 
 impl<'a> Input<'a> {
-    fn item(&mut self) -> Result<Item<'a>, Violation> {
+    fn strict(data: &'a [u8]) -> Input<'a> {
+        Input { rest: data, lossy: false }
+    }
+
+    /// JavaScript writes half surrogate pairs as if they were characters. Clients may not send that; of other
+    /// servers it must be taken.
+    pub(crate) fn lossy(data: &'a [u8]) -> Input<'a> {
+        Input { rest: data, lossy: true }
+    }
+
+    pub(crate) fn item(&mut self) -> Result<Item<'a>, Violation> {
         Ok(match Marker::from_u8(self.number()?) {
             Marker::Null => Item::Nil,
             Marker::True => Item::Bool(true),
@@ -284,7 +297,7 @@ impl<'a> Input<'a> {
     }
 
     /// Passes over one value, whatever is in it, and returns its bytes.
-    fn skip(&mut self) -> Result<&'a [u8], Violation> {
+    pub(crate) fn skip(&mut self) -> Result<&'a [u8], Violation> {
         let from = self.rest;
         // Every value counted here has at least a byte of its own still to come, so this ends.
         let mut left = 1_usize;
@@ -300,7 +313,12 @@ impl<'a> Input<'a> {
     }
 
     fn str(&mut self, len: usize) -> Result<Item<'a>, Violation> {
-        std::str::from_utf8(self.take(len)?).map(Item::Str).map_err(|_| Violation::Msgpack)
+        let text = self.take(len)?;
+        match std::str::from_utf8(text) {
+            Ok(text) => Ok(Item::Str(text)),
+            Err(_) if self.lossy => Ok(Item::Broken(text)),
+            Err(_) => Err(Violation::Msgpack),
+        }
     }
 
     fn array(&self, len: usize) -> Result<Item<'a>, Violation> {
@@ -377,8 +395,16 @@ fn is_undefined(value: &[u8]) -> bool {
 
 /// One MessagePack value as JSON text, with its binary values beside it.
 fn to_text(data: &[u8], limits: &Limits) -> Result<(String, Vec<Bytes>), Violation> {
-    let mut input = Input { rest: data };
-    let mut text = Vec::with_capacity(data.len());
+    translate(Input::strict(data), limits)
+}
+
+/// The same for what servers tell each other: broken text is mended, never refused.
+pub(crate) fn to_text_lossy(data: &[u8], limits: &Limits) -> Result<(String, Vec<Bytes>), Violation> {
+    translate(Input::lossy(data), limits)
+}
+
+fn translate(mut input: Input<'_>, limits: &Limits) -> Result<(String, Vec<Bytes>), Violation> {
+    let mut text = Vec::with_capacity(input.rest.len());
     let mut attachments = Vec::new();
     let mut open: Vec<Open> = Vec::new();
     loop {
@@ -413,6 +439,7 @@ fn to_text(data: &[u8], limits: &Limits) -> Result<(String, Vec<Bytes>), Violati
             if container.close == b'}' {
                 key = Some(match input.item()? {
                     Item::Str(key) => Cow::Borrowed(key),
+                    Item::Broken(key) => String::from_utf8_lossy(key),
                     Item::Integer(key) => Cow::Owned(key.to_string()),
                     _ => return Err(Violation::Msgpack),
                 });
@@ -457,6 +484,7 @@ fn scalar(
             let _ = serde_json::to_writer(text, &value);
         }
         Item::Str(value) => string(value, text),
+        Item::Broken(value) => string(&String::from_utf8_lossy(value), text),
         Item::Bin(value) => binary(value, text, attachments, limits)?,
         Item::Date(time) => match time.and_then(iso_date) {
             Some(date) => string(&date, text),
@@ -522,7 +550,7 @@ fn iso_date(millis: i64) -> Option<String> {
 /// JSON text in the internal form as MessagePack.
 ///
 /// Containers announce their length, so the text is walked through twice: to count, and to write.
-fn from_text(text: &str, attachments: &[Bytes], bytes: &mut Vec<u8>) {
+pub(crate) fn from_text(text: &str, attachments: &[Bytes], bytes: &mut Vec<u8>) {
     let tokens = || Tokens { rest: text, binary: !attachments.is_empty() };
     let mut lengths = lengths(tokens()).into_iter();
     for token in tokens() {
@@ -626,7 +654,7 @@ impl<'a> Iterator for Tokens<'a> {
 }
 
 /// Up to the closing quote.
-fn string_inside(text: &str) -> Option<&str> {
+pub(crate) fn string_inside(text: &str) -> Option<&str> {
     let mut from = 0_usize;
     loop {
         let found = text.get(from..)?.find(['"', '\\'])?;

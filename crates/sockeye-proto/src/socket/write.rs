@@ -183,7 +183,7 @@ impl Formatter for Format<'_> {
 }
 
 /// How every placeholder begins that is written here; the number and a brace follow.
-pub(super) const PLACEHOLDER: &str = "{\"_placeholder\":true,\"num\":";
+pub(crate) const PLACEHOLDER: &str = "{\"_placeholder\":true,\"num\":";
 
 /// The outermost call of a `Serialize` implementation tells how many arguments there are: none, several, or one.
 struct Top<'s, S> {
