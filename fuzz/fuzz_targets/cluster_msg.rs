@@ -11,8 +11,11 @@ use sockeye_proto::cluster::{Limits, adapter};
 fuzz_target!(|data: &[u8]| {
     let limits = Limits::default();
     if let Ok(message) = adapter::decode(data, "/", &limits) {
-        let again = adapter::encode_msgpack(&message).expect("it was said in this dialect");
-        assert_eq!(adapter::decode(&again, "/", &limits), Ok(message));
+        // JSON has several spellings of a number; MessagePack has settled on one.
+        let said = adapter::encode_msgpack(&message).expect("it was said in this dialect");
+        let heard = adapter::decode(&said, "/", &limits).expect("it is what we say");
+        let said = adapter::encode_msgpack(&heard).expect("likewise");
+        assert_eq!(adapter::decode(&said, "/", &limits), Ok(heard));
     }
     if let Ok(message) = classic::decode_broadcast(data, &limits) {
         let again = classic::encode_broadcast(&message).expect("it was said in this dialect");

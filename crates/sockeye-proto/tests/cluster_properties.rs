@@ -253,10 +253,13 @@ fn read_everything(bytes: &[u8]) {
     let _ = Session::decode(bytes, &limits);
     let entry = [(&b"uid"[..], &b"x"[..]), (b"nsp", b"/"), (b"type", b"3"), (b"data", bytes)];
     let _ = streams::decode(entry, &limits);
-    // What was understood can be said again, and says the same.
+    // What was understood can be said again, and says the same ever after. (Not the same text at once: JSON has
+    // several spellings of a number.)
     if let Ok(message) = adapter::decode(bytes, "/", &limits) {
-        let again = adapter::encode_msgpack(&message).unwrap();
-        assert_eq!(adapter::decode(&again, "/", &limits), Ok(message));
+        let said = adapter::encode_msgpack(&message).unwrap();
+        let heard = adapter::decode(&said, "/", &limits).unwrap();
+        let said = adapter::encode_msgpack(&heard).unwrap();
+        assert_eq!(adapter::decode(&said, "/", &limits), Ok(heard));
     }
     if let Ok(asked) = classic::decode_request(bytes, "/", &limits) {
         let _ = classic::encode_request(&asked.message, Peers::Any);

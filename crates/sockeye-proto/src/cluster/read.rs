@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::raw::Raw;
 use super::tree::push_with_buffers;
 use super::{Flags, Handshake, Limits, Options, Refused, SocketDescription};
-use crate::socket::Payload;
+use crate::socket::{Payload, json};
 
 /// Reads the parts of one message, which share what it may have of binary values.
 pub(super) struct Reader<'l> {
@@ -113,6 +113,7 @@ impl<'l> Reader<'l> {
     fn json(&self, raw: Option<Raw<'_>>) -> Result<String, Refused> {
         let Some(raw) = raw else { return Ok("{}".to_owned()) };
         let (text, attachments) = raw.text(self.limits, self.attachments)?;
+        json::value(&text, self.limits.depth)?;
         if attachments.is_empty() {
             return Ok(text.into_owned());
         }
