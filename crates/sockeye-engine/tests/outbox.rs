@@ -513,3 +513,30 @@ async fn a_pause_for_a_full_outbox_ends_by_itself() {
     }
     assert_eq!(post.await.unwrap().text(), "ok");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_of_very_many_sessions_is_shared_by_the_workers_and_keeps_order() {
+    // More than a turn keeps to itself, so that portions of it are flushed by other tasks while the next turn runs.
+    const SESSIONS: usize = 2_200;
+    const TURNS: usize = 3;
+    let mut server = Setup::new().engine();
+    let mut sessions = Vec::with_capacity(SESSIONS);
+    let mut clients = Vec::with_capacity(SESSIONS);
+    for _ in 0..SESSIONS {
+        clients.push(server.piped(WS, 4096).await);
+        sessions.push(server.opened().await);
+    }
+    for number in 0..TURNS {
+        let message = Message::text(&number.to_string());
+        turn(|| {
+            for session in &sessions {
+                session.send([&message]).unwrap();
+            }
+        });
+    }
+    for client in &mut clients {
+        for number in 0..TURNS {
+            assert_eq!(client.text().await, format!("4{number}"));
+        }
+    }
+}

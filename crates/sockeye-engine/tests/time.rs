@@ -14,33 +14,8 @@ use tokio::time::{Instant, sleep};
 
 const POLL: &str = "/socket.io/?EIO=4&transport=polling";
 
-/// A WebSocket over a pipe that holds `room` bytes.
-async fn ws(server: &Server, target: &str, room: usize) -> Ws<DuplexStream> {
-    let (client, stream) = tokio::io::duplex(room);
-    let mut request = http::Request::get(target);
-    for line in UPGRADE.lines() {
-        let (name, value) = line.split_once(": ").unwrap();
-        request = request.header(name, value);
-    }
-    let parts = request.body(()).unwrap().into_parts().0;
-    let engine = server.engine.clone();
-    tokio::spawn(async move {
-        let mut stream = stream;
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(tokio::io::AsyncReadExt::read_u8(&mut stream).await.unwrap());
-        }
-        engine.adopt(stream, parts, Default::default(), Peer::default()).await;
-    });
-    let mut ws = Ws::over(client, target, "", &[]).await.unwrap();
-    if !target.contains("sid=") {
-        assert!(ws.text().await.starts_with("0{"));
-    }
-    ws
-}
-
 async fn v4(server: &Server) -> Ws<DuplexStream> {
-    ws(server, "/socket.io/?EIO=4&transport=websocket", 64 * 1024).await
+    server.piped("/socket.io/?EIO=4&transport=websocket", 64 * 1024).await
 }
 
 async fn get(server: &Server, target: &str) -> (u16, String) {
@@ -103,7 +78,7 @@ async fn a_silent_peer_is_gone_after_interval_and_timeout() {
 #[tokio::test(start_paused = true)]
 async fn revision_3_waits_for_the_clients_pings() {
     let mut server = Setup::new().engine();
-    let mut ws = ws(&server, "/socket.io/?EIO=3&transport=websocket", 64 * 1024).await;
+    let mut ws = server.piped("/socket.io/?EIO=3&transport=websocket", 64 * 1024).await;
     for _ in 0..5 {
         sleep(Duration::from_secs(44)).await;
         ws.send("2").await;
@@ -141,7 +116,7 @@ async fn an_upgraded_session_is_still_watched() {
         let (_, open) = get(&server, &poll).await;
         let id = sid(&open[open.find('{').unwrap()..]);
         let target = format!("/socket.io/?EIO={eio}&transport=websocket&sid={id}");
-        let mut ws = ws(&server, &target, 64 * 1024).await;
+        let mut ws = server.piped(&target, 64 * 1024).await;
         ws.send("2probe").await;
         assert_eq!(ws.text().await, "3probe");
         ws.send("5").await;
@@ -157,7 +132,7 @@ async fn a_probe_has_ten_seconds() {
     let id = sid(&open[1..]);
     let target = format!("/socket.io/?EIO=4&transport=websocket&sid={id}");
     for said in ["", "2probe"] {
-        let mut ws = ws(&server, &target, 64 * 1024).await;
+        let mut ws = server.piped(&target, 64 * 1024).await;
         if !said.is_empty() {
             ws.send(said).await;
             assert_eq!(ws.text().await, "3probe");
@@ -243,7 +218,7 @@ async fn a_body_has_to_come_in_time() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_nothing_is_given_up() {
     let mut server = Setup::new().config(|config| config.ping_timeout = Duration::from_secs(300)).engine();
-    let ws = ws(&server, "/socket.io/?EIO=4&transport=websocket", 1024).await;
+    let ws = server.piped("/socket.io/?EIO=4&transport=websocket", 1024).await;
     let session = server.opened().await;
     session.send([&Message::text(&"x".repeat(5000))]).unwrap();
     sleep(Duration::from_secs(29)).await;
@@ -258,7 +233,7 @@ async fn a_peer_that_takes_nothing_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_little_is_not() {
     let mut server = Setup::new().config(|config| config.ping_timeout = Duration::from_secs(300)).engine();
-    let mut ws = ws(&server, "/socket.io/?EIO=4&transport=websocket", 512).await;
+    let mut ws = server.piped("/socket.io/?EIO=4&transport=websocket", 512).await;
     let session = server.opened().await;
     session.send([&Message::text(&"x".repeat(5000))]).unwrap();
     let mut taken = 0;
@@ -307,7 +282,7 @@ async fn the_links_own_timer() {
 async fn draining_says_goodbye_and_does_not_hang() {
     let mut server = Setup::new().engine();
     let mut polite = v4(&server).await;
-    let rude = ws(&server, "/socket.io/?EIO=4&transport=websocket", 1024).await;
+    let rude = server.piped("/socket.io/?EIO=4&transport=websocket", 1024).await;
     let (_, open) = get(&server, POLL).await;
     let target = format!("{POLL}&sid={}", sid(&open[1..]));
     let mut sessions = Vec::new();
@@ -379,7 +354,7 @@ async fn whoever_sends_without_a_pause_is_not_late() {
 #[tokio::test(start_paused = true)]
 async fn our_reason_counts_even_if_the_peer_hangs_up_first() {
     let mut server = Setup::new().engine();
-    let ws = ws(&server, "/socket.io/?EIO=4&transport=websocket", 512).await;
+    let ws = server.piped("/socket.io/?EIO=4&transport=websocket", 512).await;
     let session = server.opened().await;
     session.send([&Message::text(&"x".repeat(5000))]).unwrap();
     session.close(Reason::Custom("banned".into()));
@@ -392,7 +367,7 @@ async fn our_reason_counts_even_if_the_peer_hangs_up_first() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_room_is_told_as_soon_as_there_is_some() {
     let mut server = Setup::new().config(|config| config.max_queue = 10_000).engine();
-    let mut ws = ws(&server, "/socket.io/?EIO=4&transport=websocket", 512).await;
+    let mut ws = server.piped("/socket.io/?EIO=4&transport=websocket", 512).await;
     let session = server.opened().await;
     for _ in 0..9 {
         session.send([&Message::text(&"x".repeat(1000))]).unwrap();
@@ -445,7 +420,7 @@ async fn a_candidate_that_probes_and_does_not_read_costs_little() {
     let (_, open) = get(&server, POLL).await;
     let session = server.opened().await;
     let target = format!("/socket.io/?EIO=4&transport=websocket&sid={}", sid(&open[1..]));
-    let mut greedy = ws(&server, &target, 64).await;
+    let mut greedy = server.piped(&target, 64).await;
     let probe = frame(0x81, b"2probe");
     for _ in 0..1000 {
         greedy.raw(&probe).await;
@@ -472,7 +447,7 @@ async fn for_ever_is_a_time_like_any_other() {
             config.stall_timeout = Duration::MAX;
         })
         .engine();
-    let mut ws = ws(&server, "/socket.io/?EIO=4&transport=websocket", 512).await;
+    let mut ws = server.piped("/socket.io/?EIO=4&transport=websocket", 512).await;
     let session = server.opened().await;
     session.send([&Message::text(&"x".repeat(5000))]).unwrap();
     ws.raw(&frame(0x81, b"4half")[..4]).await;

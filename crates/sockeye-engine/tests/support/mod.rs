@@ -10,7 +10,7 @@ use sockeye_engine::{
     Application, Config, Engine, Flow, Handshake, Incoming, Link, Message, Reason, Refused, ServeOptions,
     Session, Transport, serve,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -248,6 +248,30 @@ impl Server {
     }
 
     /// Somebody else is still served. The end of every hostile test.
+    /// A WebSocket over a pipe that holds `room` bytes.
+    pub async fn piped(&self, target: &str, room: usize) -> Ws<DuplexStream> {
+        let (client, mut stream) = tokio::io::duplex(room);
+        let mut request = http::Request::get(target);
+        for line in UPGRADE.lines() {
+            let (name, value) = line.split_once(": ").unwrap();
+            request = request.header(name, value);
+        }
+        let parts = request.body(()).unwrap().into_parts().0;
+        let engine = self.engine.clone();
+        tokio::spawn(async move {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            engine.adopt(stream, parts, Default::default(), Default::default()).await;
+        });
+        let mut ws = Ws::over(client, target, "", &[]).await.unwrap();
+        if !target.contains("sid=") {
+            assert!(ws.text().await.starts_with("0{"));
+        }
+        ws
+    }
+
     pub async fn still_serves(&self) {
         let mut ws = self.ws().await;
         ws.send("4are you there").await;
