@@ -1,5 +1,6 @@
 //! The machine a driver holds: sockets over one connection, and connecting again.
 
+use core::fmt;
 use core::time::Duration;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -10,183 +11,16 @@ use serde::Deserialize;
 use super::session::{Doing, Rules, Session};
 use super::socket::{Asker, Early, InLine, News, Recovery, Socket, State, Waiting};
 use super::{
-    AckId, Auth, Backoff, Call, Emit, EmitError, Failure, Reason, Reconnection, Refused, SocketId,
-    SocketOptions, Step, Ticket, Transports, Unanswered, Wire,
+    AckId, Auth, Backoff, Call, Config, Emit, EmitError, Output, Reason, Refused, SocketId, SocketOptions,
+    Step, Ticket, Unanswered,
 };
 use crate::engine::{self, Content, Data, Packet as EnginePacket, Transport};
-use crate::socket::{
-    Arguments, Body, Decoder, Dialect, EncodeError, Limits, Out, Packet, PacketOut, Payload, Protocol, encode,
-};
+use crate::socket::{Body, Decoder, EncodeError, Limits, Out, Packet, PacketOut, Payload, encode};
 
 /// How long a packet may wait for its attachments.
 const ATTACHMENTS: Duration = Duration::from_secs(30);
 
-/// How a client behaves.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Engine.IO 4, or 3 for servers of socket.io 1 and 2. Default 4; the dialect must agree, see [`Config::v3`].
-    pub protocol: engine::Protocol,
-    /// What the server's packets are written in. Default JSON.
-    pub dialect: Dialect,
-    /// Which transports may be used. Default polling, and on to WebSocket.
-    pub transports: Transports,
-    /// What is accepted as one packet. Default [`Limits::default`].
-    pub limits: Limits,
-    /// Whether and how to connect again after a loss. Default yes.
-    pub reconnection: Option<Reconnection>,
-    /// From the first request to the server's handshake. Default 20 s.
-    pub open_timeout: Duration,
-    /// From dialing the WebSocket until polling has come to rest. Default 10 s; polling goes on when it is over.
-    pub upgrade_timeout: Duration,
-    /// How long an orderly close may wait for what has to leave first. Default 5 s.
-    pub close_timeout: Duration,
-    /// Bytes that may wait for the network while there is a connection. Default 16 MiB; a single packet is taken
-    /// whatever its size.
-    pub outbox: usize,
-    /// Events that may come before the server's answer to CONNECT. Default 10 000. More of them end the connection,
-    /// and the session is not taken up again.
-    pub early_events: usize,
-    /// Bytes of such events. Default 16 MiB.
-    pub early_bytes: usize,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            protocol: engine::Protocol::V4,
-            dialect: Dialect::Json(Protocol::V5),
-            transports: Transports::default(),
-            limits: Limits::default(),
-            reconnection: Some(Reconnection::default()),
-            open_timeout: Duration::from_secs(20),
-            upgrade_timeout: Duration::from_secs(10),
-            close_timeout: Duration::from_secs(5),
-            outbox: 16 << 20,
-            early_events: 10_000,
-            early_bytes: 16 << 20,
-        }
-    }
-}
-
-impl Config {
-    /// For servers of socket.io 1 and 2.
-    pub fn v3() -> Config {
-        Config { protocol: engine::Protocol::V3, dialect: Dialect::Json(Protocol::V4), ..Config::default() }
-    }
-}
-
-/// What follows from what was fed.
-#[derive(Debug, PartialEq)]
-pub enum Output {
-    /// The driver has something to do on the network.
-    Wire {
-        /// For which connection; what comes of it is reported with the same number.
-        connection: u32,
-        /// What.
-        wire: Wire,
-    },
-    /// Answer with [`Client::authorize`].
-    AuthWanted {
-        /// Whose CONNECT waits for it.
-        socket: SocketId,
-        /// Goes with the answer.
-        ticket: Ticket,
-    },
-    /// The server gave a session id. The sockets connect next.
-    Opened {
-        /// By which transport.
-        transport: Transport,
-    },
-    /// From now on everything goes through a WebSocket.
-    Upgraded,
-    /// Polling goes on.
-    UpgradeFailed(Failure),
-    /// The server's heartbeat, already answered.
-    Pinged,
-    /// An attempt to connect failed. Every active socket may call it its own.
-    ConnectFailed(Reason),
-    /// A connection that was open is over.
-    Lost(Reason),
-    /// The next attempt will begin after this.
-    Waiting(Duration),
-    /// An attempt begins, counted from 1.
-    Reconnecting {
-        /// Which.
-        attempt: u32,
-    },
-    /// An attempt succeeded.
-    Reconnected {
-        /// Which.
-        attempt: u32,
-    },
-    /// There have been as many attempts as the plan has. [`Client::connect`] begins anew.
-    GaveUp,
-    /// We ended the connection, and all that had to leave has left (or the close timeout is over).
-    Closed,
-    /// The namespace accepted. What it sent before has been handed out, and what waited has been sent.
-    Connected {
-        /// Which socket.
-        socket: SocketId,
-        /// Whether the session is the one before, with all that was missed.
-        recovered: bool,
-    },
-    /// The namespace refused. The socket stays away until [`Client::connect`].
-    Refused {
-        /// Which socket.
-        socket: SocketId,
-        /// Why.
-        refused: Refused,
-    },
-    /// A socket that was connected is not any more.
-    Disconnected {
-        /// Which socket.
-        socket: SocketId,
-        /// Why.
-        reason: Reason,
-        /// Whether it will connect again by itself.
-        active: bool,
-    },
-    /// An event from the server.
-    Event {
-        /// For which socket.
-        socket: SocketId,
-        /// Its name.
-        name: String,
-        /// What follows the name. With a server that recovers sessions, one more string at the end.
-        args: Arguments<'static>,
-        /// For [`Client::answer`], if an answer is asked for.
-        ack: Option<AckId>,
-    },
-    /// The answer to a call.
-    Answer {
-        /// Whose call.
-        socket: SocketId,
-        /// Which.
-        call: Call,
-        /// The answer.
-        args: Arguments<'static>,
-    },
-    /// A call will get no answer. Each call ends in exactly one of these two.
-    Unanswered {
-        /// Whose call.
-        socket: SocketId,
-        /// Which.
-        call: Call,
-        /// Why.
-        why: Unanswered,
-    },
-    /// An event will not be sent (any more): it gave way in a full buffer, has been tried as often as it may, or the
-    /// client was closed over it.
-    Dropped {
-        /// Whose event.
-        socket: SocketId,
-        /// Which.
-        payload: Payload,
-    },
-}
-
 /// The machine. See [the module](super).
-#[derive(Debug)]
 pub struct Client {
     config: Config,
     limits: Arc<Limits>,
@@ -216,7 +50,6 @@ enum Main {
     Left,
 }
 
-#[derive(Debug)]
 enum Link {
     Down,
     Waiting {
@@ -227,6 +60,19 @@ enum Link {
         session: Box<Session>,
         opened: Option<Duration>,
     },
+}
+
+impl fmt::Debug for Client {
+    /// Where it stands. Session ids, tokens and payloads are not for logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("connection", &self.connection)
+            .field("attempt", &self.attempt)
+            .field("transport", &self.transport())
+            .field("queued", &self.queued())
+            .field("sockets", &self.sockets.iter().map(|socket| &socket.namespace).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -631,6 +477,8 @@ impl Client {
                 }
                 Doing::Upgraded => self.outputs.push_back(Output::Upgraded),
                 Doing::UpgradeFailed(failure) => self.outputs.push_back(Output::UpgradeFailed(failure)),
+                // A body full of pings is one for the application: it does not take more memory than it came in.
+                Doing::Pinged if self.outputs.back() == Some(&Output::Pinged) => {}
                 Doing::Pinged => self.outputs.push_back(Output::Pinged),
                 Doing::Closed(reason) => {
                     let opened = *opened;

@@ -35,6 +35,7 @@
 //! | noun | file |
 //! |---|---|
 //! | the machine: sockets over one connection, and reconnecting | `machine.rs` |
+//! | what it says, and how it is configured | `output.rs`, `config.rs` |
 //! | one namespace: buffering, acknowledgements, retries, recovery | `socket.rs` |
 //! | one Engine.IO connection: handshake, polling turns, upgrade, heartbeat | `session.rs` |
 //! | the server's first words, distrusted | `opening.rs` |
@@ -45,14 +46,18 @@
 //! more than its caps, or call what it was not asked to.
 
 mod backoff;
+mod config;
 mod machine;
 mod opening;
+mod output;
 mod reason;
 mod session;
 mod socket;
 
 pub use backoff::{Backoff, Reconnection};
-pub use machine::{Client, Config, Output};
+pub use config::Config;
+pub use machine::Client;
+pub use output::Output;
 pub use reason::{Failure, Reason, Step};
 pub use session::{Frame, Transports, Wire};
 pub use socket::{

@@ -9,6 +9,7 @@
 //! Application messages flow past it; it keeps only those that have to wait for their turn outward. It never asks for
 //! two GETs or two POSTs at once, and never spins, whatever the server answers.
 
+use core::fmt;
 use core::time::Duration;
 use std::collections::VecDeque;
 
@@ -47,7 +48,7 @@ pub(super) struct Rules {
 }
 
 /// What the driver has to do on the network.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Wire {
     /// Send a GET with this query (plus its own), and report its answer with
     /// [`Client::polled`](super::Client::polled).
@@ -76,6 +77,20 @@ pub enum Wire {
     Abandon,
 }
 
+impl fmt::Debug for Wire {
+    /// What, and how much: session ids and payloads are not for logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wire::Get { .. } => f.write_str("Get"),
+            Wire::Post { payload, .. } => write!(f, "Post({} bytes)", payload.body.len()),
+            Wire::Dial { .. } => f.write_str("Dial"),
+            Wire::Write(frames) => f.debug_tuple("Write").field(frames).finish(),
+            Wire::HangUp => f.write_str("HangUp"),
+            Wire::Abandon => f.write_str("Abandon"),
+        }
+    }
+}
+
 /// One message for a WebSocket.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Frame {
@@ -97,7 +112,6 @@ pub(super) enum Doing {
     Closed(Option<Reason>),
 }
 
-#[derive(Debug)]
 pub(super) struct Session {
     rules: Rules,
     state: State,
@@ -112,7 +126,6 @@ pub(super) struct Session {
     steps: VecDeque<Doing>,
 }
 
-#[derive(Debug)]
 enum State {
     /// The first GET is under way, or a WebSocket is being opened or has not said its first packet.
     Opening {

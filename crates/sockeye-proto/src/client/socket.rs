@@ -1,5 +1,6 @@
 //! One namespace: what waits, what is awaited, and how a session is taken up again.
 
+use core::fmt;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -27,7 +28,7 @@ pub struct AckId {
 pub struct Ticket(pub(super) u64);
 
 /// What is sent with each CONNECT.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub enum Auth {
     /// Nothing.
     #[default]
@@ -36,6 +37,17 @@ pub enum Auth {
     Value(String),
     /// The driver is asked each time: [`Output::AuthWanted`](super::Output::AuthWanted).
     Ask,
+}
+
+impl fmt::Debug for Auth {
+    /// Which kind: tokens are not for logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Auth::None => "None",
+            Auth::Value(_) => "Value(…)",
+            Auth::Ask => "Ask",
+        })
+    }
 }
 
 /// A cap on what waits while there is no connection.
@@ -176,8 +188,7 @@ pub(super) struct Early {
     pub(super) id: Option<u64>,
 }
 
-/// What makes a session recoverable.
-#[derive(Debug, Clone)]
+/// What makes a session recoverable. The `pid` is a secret.
 pub(super) struct Recovery {
     pub(super) pid: String,
     pub(super) offset: Option<String>,
@@ -218,7 +229,6 @@ pub(super) enum News {
     Dropped(Payload),
 }
 
-#[derive(Debug)]
 pub(super) struct Socket {
     pub(super) namespace: String,
     pub(super) options: SocketOptions,
