@@ -96,7 +96,7 @@ async fn serve() -> SocketAddr {
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(200)).await;
             for n in 0..to {
-                socket.namespace().emit("n", &n).ok();
+                socket.namespace().emit("n", n).ok();
             }
         });
         Ack(to)
@@ -137,7 +137,8 @@ struct Driver {
     protocol: Protocol,
     began: Instant,
     connection: u32,
-    reports: (mpsc::UnboundedSender<(u32, Report)>, mpsc::UnboundedReceiver<(u32, Report)>),
+    reports: mpsc::UnboundedSender<(u32, Report)>,
+    inbox: mpsc::UnboundedReceiver<(u32, Report)>,
     /// What the WebSocket's task writes; dropped, it ends.
     websocket: Option<mpsc::UnboundedSender<Vec<u8>>>,
     heard: Vec<Output>,
@@ -145,13 +146,15 @@ struct Driver {
 
 impl Driver {
     fn new(address: SocketAddr, config: Config) -> Driver {
+        let (reports, inbox) = mpsc::unbounded_channel();
         Driver {
             protocol: config.protocol,
             client: Client::new(config, 1),
             address,
             began: Instant::now(),
             connection: 0,
-            reports: mpsc::unbounded_channel(),
+            reports,
+            inbox,
             websocket: None,
             heard: Vec::new(),
         }
@@ -213,7 +216,7 @@ impl Driver {
                 self.client.deadline().map_or(self.began + Duration::from_secs(60), |at| self.began + at);
             tokio::select! {
                 () = tokio::time::sleep_until(deadline) => self.client.timer(self.began.elapsed()),
-                report = self.reports.1.recv() => {
+                report = self.inbox.recv() => {
                     let (connection, report) = report.unwrap();
                     let now = self.began.elapsed();
                     match report {
@@ -242,7 +245,7 @@ impl Driver {
 
     fn wire(&mut self, connection: u32, wire: Wire) {
         self.connection = connection;
-        let (reports, address) = (self.reports.0.clone(), self.address);
+        let (reports, address) = (self.reports.clone(), self.address);
         let tell = move |report| drop(reports.send((connection, report)));
         match wire {
             Wire::Get { query } => {
