@@ -252,6 +252,11 @@ impl ServerBuilder {
         self.main(|root| root.layer(layer))
     }
 
+    /// See [`NamespaceBuilder::on_upgrade`].
+    pub fn on_upgrade(self, listener: impl Fn(&Socket, Transport) + Send + Sync + 'static) -> Self {
+        self.main(|root| root.on_upgrade(listener))
+    }
+
     /// See [`NamespaceBuilder::on_room`].
     pub fn on_room(self, listener: impl Fn(&RoomEvent) + Send + Sync + 'static) -> Self {
         self.main(|root| root.on_room(listener))

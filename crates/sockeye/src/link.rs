@@ -13,7 +13,8 @@ use std::time::Duration;
 use http::request::Parts;
 use smallvec::SmallVec;
 use sockeye_engine::{
-    Application, Flow, Handshake, Incoming, Link, Protocol, Reason, Refused, SendError, Session, turn,
+    Application, Flow, Handshake, Incoming, Link, Protocol, Reason, Refused, SendError, Session, Transport,
+    turn,
 };
 use sockeye_proto::engine::pairs;
 use sockeye_proto::socket::{
@@ -143,6 +144,12 @@ impl Link for Visitor {
 
     fn deadline(&self) -> Option<Instant> {
         self.0.as_ref().as_ref().and_then(Desk::deadline)
+    }
+
+    fn upgraded(&mut self, transport: Transport) {
+        if let Some(desk) = &*self.0 {
+            desk.upgraded(transport);
+        }
     }
 
     fn closed(self, reason: &Reason) {
@@ -537,6 +544,16 @@ impl Desk {
             Seat::Joining(joining) => Some((at, lock(&joining.slot).take()?)),
             _ => None,
         })
+    }
+
+    fn upgraded(&self, transport: Transport) {
+        for seat in &self.seats {
+            if let Seat::Joined(socket) = seat {
+                for listener in &socket.0.namespace.place.rules.upgrade {
+                    run::guarded(socket, "on_upgrade", || listener(socket, transport));
+                }
+            }
+        }
     }
 
     fn timer(&mut self) -> Flow {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use sockeye_engine::Transport;
 use sockeye_proto::socket::Payload;
 
 use crate::handler::{
@@ -17,6 +18,7 @@ use crate::socket::Socket;
 use crate::state::{Needs, States};
 
 pub(crate) type RoomListener = Arc<dyn Fn(&RoomEvent) + Send + Sync>;
+pub(crate) type UpgradeListener = Arc<dyn Fn(&Socket, Transport) + Send + Sync>;
 
 /// The rules of a namespace.
 #[derive(Default)]
@@ -30,6 +32,7 @@ pub(crate) struct Rules {
     pub(crate) outgoing: Vec<Outgoing>,
     pub(crate) layers: Layers,
     pub(crate) rooms: Vec<RoomListener>,
+    pub(crate) upgrade: Vec<UpgradeListener>,
 }
 
 impl Rules {
@@ -164,6 +167,14 @@ impl NamespaceBuilder {
     /// one event at a time, in order.
     pub fn on_room(mut self, listener: impl Fn(&RoomEvent) + Send + Sync + 'static) -> Self {
         self.rules.rooms.push(Arc::new(listener));
+        self
+    }
+
+    /// Adds a listener for sockets of the namespace whose session moves to another transport, as from polling to
+    /// WebSocket. A socket that joins later has missed it: [`Socket::transport`] tells. It runs on the session's task:
+    /// be quick.
+    pub fn on_upgrade(mut self, listener: impl Fn(&Socket, Transport) + Send + Sync + 'static) -> Self {
+        self.rules.upgrade.push(Arc::new(listener));
         self
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sockeye::{Ack, ConnectionStateRecovery, Data, Refusal, Server, Socket};
+use sockeye::{Ack, ConnectionStateRecovery, Data, Refusal, Server, Socket, Transport};
 use sockeye_proto::client::{
     Auth, Client, Config, Emit, Frame, Output, SocketId, SocketOptions, Transports, Wire,
 };
@@ -88,6 +88,36 @@ async fn a_cut_connection_is_taken_up_again_with_what_was_missed() {
     }
 }
 
+#[tokio::test]
+async fn who_listens_for_it_hears_of_an_upgrade() {
+    let (said, mut heard) = mpsc::unbounded_channel();
+    let io = Server::builder()
+        .on_upgrade(move |socket: &Socket, transport| {
+            said.send((socket.id().to_owned(), transport, socket.transport())).unwrap();
+        })
+        .on("echo", |Data(number): Data<u8>| async move { number })
+        .build()
+        .unwrap();
+    let address = listen(io).await;
+    let mut driver = Driver::new(address, Config { transports: Transports::Upgrade, ..Config::default() });
+    let main = driver.client.socket("/", SocketOptions::default());
+    driver.client.connect(main, driver.now());
+    driver.until(|output| matches!(output, Output::Upgraded)).await;
+    let _: u8 = driver.call(main, "echo", &7).await;
+    let (id, transport, current) = heard.try_recv().unwrap();
+    assert_eq!((id.len(), transport, current), (20, Transport::WebSocket, Some(Transport::WebSocket)));
+    driver.client.close(driver.now());
+    driver.until(|output| matches!(output, Output::Closed)).await;
+    assert!(heard.try_recv().is_err());
+}
+
+async fn listen(io: Server) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { io.serve(listener).await });
+    address
+}
+
 async fn serve() -> SocketAddr {
     async fn echo(Data(bytes): Data<Bytes>) -> Ack<Bytes> {
         Ack(bytes)
@@ -112,10 +142,7 @@ async fn serve() -> SocketAddr {
         .namespace("/refusing", |namespace| namespace.middleware(refuse))
         .build()
         .unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { io.serve(listener).await });
-    address
+    listen(io).await
 }
 
 // ---- a driver, as small as it can be ---------------------------------------------------------------------------------

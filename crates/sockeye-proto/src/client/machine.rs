@@ -381,7 +381,7 @@ impl Client {
         }
     }
 
-    /// The frames of one [`Wire::Write`] have left.
+    /// The frames of one [`Wire::Write`](super::Wire::Write) have left.
     pub fn written(&mut self, connection: u32, now: Duration) {
         self.with(connection, now, |session| session.written(now));
     }
