@@ -57,6 +57,12 @@ pub(crate) fn python(environment: &Path, requirements: &Path) -> Result<PathBuf,
     Ok(interpreter)
 }
 
+/// Debian's `redis-server`, which tests start for themselves: on free ports, keeping nothing, and as often as they
+/// need one that goes away and comes back.
+pub(crate) fn redis() -> Result<(), String> {
+    if process::exists("redis-server") { Ok(()) } else { debian("redis-server", &["redis-server"]) }
+}
+
 /// Installs Debian packages. `what` is what they are needed for.
 pub(crate) fn debian(what: &str, packages: &[&str]) -> Result<(), String> {
     if !process::exists("apt-get") {

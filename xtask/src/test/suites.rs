@@ -64,6 +64,9 @@ const BUILD: Duration = Duration::from_secs(60 * 60);
 const SUITE: Duration = Duration::from_secs(15 * 60);
 
 fn cargo(options: &Options) -> Totals {
+    if let Err(why) = setup::redis() {
+        return Totals::broken(why);
+    }
     // Built first: a compiler error is then told apart from a failing test.
     let mut build = process::cargo();
     build.args(["test", "--workspace", "--no-run", "--locked"]);
