@@ -15,7 +15,8 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("sockeye-cluster", &["sockeye-proto"]),
     ("sockeye", &["sockeye-proto", "sockeye-engine", "sockeye-cluster", "sockeye-macros"]),
     ("sockeye-testkit", &["sockeye", "sockeye-proto"]),
-    ("sockeye-server", &["sockeye"]),
+    ("sockeye-redis", &["sockeye-cluster", "sockeye-proto"]),
+    ("sockeye-server", &["sockeye", "sockeye-redis"]),
     ("sockeye-cli", &["sockeye-server"]),
     ("xtask", &[]),
 ];

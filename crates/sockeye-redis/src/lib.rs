@@ -1,0 +1,29 @@
+//! A cluster of Socket.IO servers on Redis, on the same bytes as Node's servers: a Sockeye server joins an existing
+//! cluster, and is joined, without anybody noticing.
+//!
+//! Three kinds, as Node has them. All servers of a cluster use the same one, and no two clusters of different kinds
+//! share a prefix:
+//!
+//! | | Node's | what goes where | what Redis must be |
+//! |---|---|---|---|
+//! | [`Classic`] | `@socket.io/redis-adapter`, `createAdapter` | everything by `PUBLISH` | 6 or newer |
+//!
+//! Where Redis is, and how it is reached, says a [`Redis`]: one server, a Redis Cluster, Sentinels, with TLS.
+//!
+//! Redis is trusted: whoever can publish there can send to every client and disconnect it. A message that cannot be
+//! read is counted and skipped all the same.
+//!
+//! This crate is channels and reconnection. What a message means is known to `sockeye-cluster` and to the hall.
+
+mod backoff;
+mod classic;
+mod health;
+mod lanes;
+mod publisher;
+mod redis;
+mod road;
+mod subscriber;
+
+pub use classic::Classic;
+pub use redis::{Redis, UrlError};
+pub use sockeye_cluster::{BusError, Emitter, EmitterError, Rooms, State};
