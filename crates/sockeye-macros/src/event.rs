@@ -5,39 +5,23 @@ use quote::quote;
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Fields, LitStr, Result, Type};
 
+/// For programs with the server: the type is also an argument of the server's handlers.
 pub(crate) fn derive(input: TokenStream) -> Result<TokenStream> {
     let input: DeriveInput = syn::parse2(input)?;
-    let options = Options::read(&input)?;
-    if let Data::Union(union) = &input.data {
-        return Err(Error::new(union.union_token.span(), "a union cannot be an event"));
-    }
-
-    let name = options.name.map_or_else(|| snake_case(&input.ident.to_string()), |name| name.value());
-    let ack = options.ack.map_or_else(|| quote!(()), |ack| quote!(#ack));
-    let (arguments, read) = match &input.data {
-        Data::Struct(data) if matches!(data.fields, Fields::Unit) => {
-            let read = quote!({
-                let _ = call;
-                ::core::result::Result::Ok(Self)
-            });
-            (quote!(None), read)
-        }
-        Data::Struct(data) if matches!(data.fields, Fields::Unnamed(_)) && data.fields.len() > 1 => {
-            (quote!(Several), quote!(::sockeye::extract::all::<Self>(call)))
-        }
-        _ => (quote!(One), quote!(::sockeye::extract::first::<Self>(call))),
+    let event = event(&input, &quote!(::sockeye))?;
+    let read = match arguments(&input.data) {
+        Arguments::None => quote!({
+            let _ = call;
+            ::core::result::Result::Ok(Self)
+        }),
+        Arguments::Several => quote!(::sockeye::extract::all::<Self>(call)),
+        Arguments::One => quote!(::sockeye::extract::first::<Self>(call)),
     };
-
     let ident = &input.ident;
     let (generics, parameters, bounds) = input.generics.split_for_impl();
     let more = bounds.iter().flat_map(|bounds| &bounds.predicates);
     Ok(quote! {
-        #[automatically_derived]
-        impl #generics ::sockeye::Event for #ident #parameters #bounds {
-            const NAME: &'static str = #name;
-            type Ack = #ack;
-            const ARGUMENTS: ::sockeye::EventArguments = ::sockeye::EventArguments::#arguments;
-        }
+        #event
 
         // The bound with a lifetime of its own is only looked at when the type is used as an argument: an event
         // that is only sent needs no `Deserialize`.
@@ -57,6 +41,53 @@ pub(crate) fn derive(input: TokenStream) -> Result<TokenStream> {
             }
         }
     })
+}
+
+/// For programs with the client alone, whose handlers take every event.
+pub(crate) fn derive_client(input: TokenStream) -> Result<TokenStream> {
+    event(&syn::parse2(input)?, &quote!(::sockeye_client))
+}
+
+/// What both have in common: `home` re-exports the trait.
+fn event(input: &DeriveInput, home: &TokenStream) -> Result<TokenStream> {
+    let options = Options::read(input)?;
+    if let Data::Union(union) = &input.data {
+        return Err(Error::new(union.union_token.span(), "a union cannot be an event"));
+    }
+    let name = options.name.map_or_else(|| snake_case(&input.ident.to_string()), |name| name.value());
+    let ack = options.ack.map_or_else(|| quote!(()), |ack| quote!(#ack));
+    let arguments = match arguments(&input.data) {
+        Arguments::None => quote!(None),
+        Arguments::One => quote!(One),
+        Arguments::Several => quote!(Several),
+    };
+    let ident = &input.ident;
+    let (generics, parameters, bounds) = input.generics.split_for_impl();
+    Ok(quote! {
+        #[automatically_derived]
+        impl #generics #home::Event for #ident #parameters #bounds {
+            const NAME: &'static str = #name;
+            type Ack = #ack;
+            const ARGUMENTS: #home::EventArguments = #home::EventArguments::#arguments;
+        }
+    })
+}
+
+/// How the type travels.
+enum Arguments {
+    None,
+    One,
+    Several,
+}
+
+fn arguments(data: &Data) -> Arguments {
+    match data {
+        Data::Struct(data) if matches!(data.fields, Fields::Unit) => Arguments::None,
+        Data::Struct(data) if matches!(data.fields, Fields::Unnamed(_)) && data.fields.len() > 1 => {
+            Arguments::Several
+        }
+        _ => Arguments::One,
+    }
 }
 
 #[derive(Default)]

@@ -45,6 +45,12 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
     event::derive(input.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
+/// `#[derive(Event)]` of the crate `sockeye-client`: the same type, for programs that do not have the server.
+#[proc_macro_derive(ClientEvent, attributes(event))]
+pub fn derive_client_event(input: TokenStream) -> TokenStream {
+    event::derive_client(input.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
 /// Makes the compiler name the argument or result for which a function is not a handler.
 ///
 /// Without it, `.on("say", say)` says only that `say` is no handler. The function itself is left as it is; put the

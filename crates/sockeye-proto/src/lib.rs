@@ -19,5 +19,6 @@ pub mod broadcast;
 pub mod client;
 pub mod cluster;
 pub mod engine;
+pub mod event;
 pub mod socket;
 pub mod websocket;

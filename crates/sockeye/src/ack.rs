@@ -18,8 +18,8 @@ use sockeye_proto::socket::{EncodeError, Payload, ReadError};
 use tokio::sync::oneshot;
 
 use crate::emit::EmitError;
-use crate::refusal::Refusal;
 use crate::socket::{Inner, Socket};
+use sockeye_proto::event::Refusal;
 
 /// The duty to answer an event, once. Take it as an argument of a handler to answer later or from elsewhere.
 ///

@@ -14,12 +14,12 @@ use crate::handler::ConnectCall;
 use crate::id;
 use crate::namespace::{Namespace, Place, Tenancy};
 use crate::recovery::{Lost, RecoveryFailure};
-use crate::refusal::Refusal;
 use crate::run::{self, CatchUnwind, Ties};
 use crate::server::{Core, Legacy, Server};
 use crate::socket::{Birth, Recovery, Socket};
 use crate::stats::count;
 use crate::sync::lock;
+use sockeye_proto::event::Refusal;
 
 /// A client wants to join a namespace.
 pub(crate) struct Wish {

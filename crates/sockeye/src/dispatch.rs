@@ -11,10 +11,10 @@ use crate::gate;
 use crate::handler::{Call, Outcome, Running, Started};
 use crate::layer::Incoming;
 use crate::listeners::Registered;
-use crate::refusal::Refusal;
 use crate::run::{self, Part, Together};
 use crate::socket::Socket;
 use crate::stats::count;
+use sockeye_proto::event::Refusal;
 
 /// Starts everybody who listens to an event, unless the socket has been sent away.
 pub(crate) fn event(socket: &Socket, id: Option<u64>, name: &str, args: &Arguments<'_>) {

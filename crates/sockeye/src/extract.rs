@@ -46,15 +46,14 @@
 #[cfg(doc)]
 use crate::{AckSender, Handshake, Namespace, Reason, Server, Socket, State};
 
-mod mismatch;
 mod payload;
 mod place;
 
-pub use mismatch::{Mismatch, MismatchKind};
-pub use payload::{Data, EventName, RawArgs, all, first};
+pub use payload::{all, first};
 pub use place::{Auth, SocketData};
 #[doc(hidden)]
 pub use serde::Deserialize;
+pub use sockeye_proto::event::{Data, EventName, Mismatch, MismatchKind, RawArgs};
 pub use sockeye_proto::socket::Args;
 
 use crate::handler::{Call, ConnectCall, DisconnectCall};

@@ -14,7 +14,8 @@ mod reply;
 pub use call::{Call, ConnectCall, DisconnectCall};
 pub use connect::{ConnectHandler, ConnectReply, DisconnectHandler, Middleware};
 pub(crate) use connect::{Connector, Disconnector, Gate};
-pub use reply::{Ack, Duty, Reply};
+pub use reply::{Duty, Reply};
+pub use sockeye_proto::event::Ack;
 
 use std::any::type_name;
 use std::fmt;

@@ -17,8 +17,8 @@ use sockeye_proto::socket::Arguments;
 use crate::ack::AckSender;
 use crate::extract::Mismatch;
 use crate::handler::{BoxFuture, Outcome, Running};
-use crate::refusal::{IntoRefusal, Refusal};
 use crate::socket::Socket;
+use sockeye_proto::event::{IntoRefusal, Refusal};
 
 /// Something around every event of a namespace: an async function of the event and of what comes [`Next`].
 ///

@@ -29,12 +29,12 @@ use crate::dispatch;
 use crate::gate;
 use crate::rate::Excess;
 use crate::recovery::Given;
-use crate::refusal::Refusal;
 use crate::run::{self, Ties};
 use crate::server::Core;
 use crate::socket::{Member, Socket};
 use crate::stats::count;
 use crate::sync::lock;
+use sockeye_proto::event::Refusal;
 
 /// What the engine knows of the hall.
 pub(crate) struct Hall {

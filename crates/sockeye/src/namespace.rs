@@ -15,7 +15,6 @@ use sockeye_proto::socket::{Arguments, Payload};
 use crate::adapter::AdapterError;
 use crate::asking::Asking;
 use crate::emit::EmitError;
-use crate::event::Event;
 use crate::found::FoundSocket;
 use crate::operator::{IntoRooms, Operator};
 use crate::rooms::{Audience, Roll, RoomEvent, Rooms};
@@ -23,6 +22,7 @@ use crate::rules::Rules;
 use crate::server::{Core, Server};
 use crate::socket::{Member, Socket};
 use crate::sync::{lock, write};
+use sockeye_proto::event::Event;
 
 /// A handle of a namespace. Cheap to clone.
 ///

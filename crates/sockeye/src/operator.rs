@@ -13,11 +13,11 @@ use crate::asking::{Asking, Gathered};
 use crate::cluster::{self, PATIENCE};
 use crate::deliver;
 use crate::emit::{EmitError, Flags};
-use crate::event::{Event, Travelling};
 use crate::found::{FoundSocket, RemoteSocket};
 use crate::namespace::Namespace;
 use crate::rooms::Audience;
 use crate::socket::Socket;
+use sockeye_proto::event::{Event, Travelling};
 
 /// One room or several: `"a"`, `["a", "b"]`, `vec![…]`, `socket.id()`.
 pub trait IntoRooms {

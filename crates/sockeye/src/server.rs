@@ -26,7 +26,6 @@ use crate::data::Data;
 use crate::dispatch::{self, Complaint};
 use crate::dynamic::Parent;
 use crate::emit::EmitError;
-use crate::event::Event;
 use crate::extract::Mismatch;
 use crate::found::FoundSocket;
 use crate::link::Hall;
@@ -39,6 +38,7 @@ use crate::socket::{Member, Socket};
 use crate::state::States;
 use crate::stats::{Counters, Stats, count};
 use crate::sync::{lock, read, write};
+use sockeye_proto::event::Event;
 
 /// A Socket.IO server. Cheap to clone; all clones are the same server.
 ///

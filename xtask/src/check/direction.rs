@@ -14,6 +14,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("sockeye-macros", &[]),
     ("sockeye-cluster", &["sockeye-proto"]),
     ("sockeye", &["sockeye-proto", "sockeye-engine", "sockeye-cluster", "sockeye-macros"]),
+    ("sockeye-client", &["sockeye-proto", "sockeye-macros"]),
     ("sockeye-testkit", &["sockeye", "sockeye-proto"]),
     ("sockeye-redis", &["sockeye-cluster", "sockeye-proto"]),
     ("sockeye-server", &["sockeye", "sockeye-redis"]),

@@ -291,6 +291,24 @@ impl Client {
         }
     }
 
+    /// Nobody waits for the answer to a call any more: it is not told. If its event has not left yet it never will, except
+    /// from the line of retries, where it keeps its place.
+    pub fn forget(&mut self, socket: SocketId, call: Call) {
+        if let Some(entry) = self.sockets.get_mut(socket.0) {
+            entry.forget(call);
+        }
+    }
+
+    /// Whether [`Client::close`] was called.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Whether another attempt follows one that failed.
+    pub fn reconnects(&self) -> bool {
+        self.config.reconnection.is_some()
+    }
+
     /// The server's name for a socket, while it is connected.
     pub fn id(&self, socket: SocketId) -> Option<&str> {
         match &self.sockets.get(socket.0)?.state {

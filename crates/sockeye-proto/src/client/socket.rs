@@ -298,6 +298,26 @@ impl Socket {
         Some(asker)
     }
 
+    pub(super) fn forget(&mut self, call: Call) {
+        for entry in self.line.iter_mut().filter(|entry| entry.call == Some(call)) {
+            entry.call = None;
+        }
+        let asked = self.acks.iter().find(|(_, (asker, _))| *asker == Asker::Call(call));
+        if let Some(id) = asked.map(|(id, _)| *id) {
+            self.settle(id);
+            self.unsend(id);
+        }
+    }
+
+    /// Takes an event back that has not left yet.
+    fn unsend(&mut self, id: u64) {
+        if let Some(at) = self.waiting.iter().position(|each| each.ack == Some(id))
+            && let Some(waiting) = self.waiting.remove(at)
+        {
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(waiting.payload.size());
+        }
+    }
+
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.due.first().map(|(due, _)| *due)
     }
@@ -386,11 +406,7 @@ impl Socket {
             match self.settle(id) {
                 Some(Asker::Call(call)) => {
                     // It has not left yet: nobody waits for it any more.
-                    if let Some(at) = self.waiting.iter().position(|each| each.ack == Some(id))
-                        && let Some(waiting) = self.waiting.remove(at)
-                    {
-                        self.waiting_bytes = self.waiting_bytes.saturating_sub(waiting.payload.size());
-                    }
+                    self.unsend(id);
                     news.push(News::Unanswered(call, Unanswered::TimedOut));
                 }
                 Some(Asker::Line) => self.try_failed(Unanswered::TimedOut, news),

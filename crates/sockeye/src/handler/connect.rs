@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::{BoxFuture, ConnectCall, DisconnectCall};
 use crate::extract::{FromConnect, FromDisconnect, Mismatch};
-use crate::refusal::{IntoRefusal, Refusal};
 use crate::state::Needs;
+use sockeye_proto::event::{IntoRefusal, Refusal};
 
 /// A connect middleware: an async function of up to ten [`FromConnect`] extractors that lets a socket into the
 /// namespace or refuses it.

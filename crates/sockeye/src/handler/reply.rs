@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use serde::Serialize;
+use sockeye_proto::event::{Ack, IntoRefusal, Refusal};
 use sockeye_proto::socket::Args;
 
 use super::Outcome;
 use crate::ack::AckSender;
 use crate::emit::EmitError;
-use crate::refusal::{IntoRefusal, Refusal};
 
 /// What a handler may return.
 ///
@@ -83,13 +83,6 @@ impl Duty {
 fn path(future: &'static str) -> &'static str {
     future.trim_end_matches("::{{closure}}")
 }
-
-/// An answer of any serialisable type: `Ack(value)`.
-///
-/// Binary anywhere inside ([`Bytes`], `serde_bytes`) travels as attachments. For several arguments return
-/// [`Args((a, b))`](Args) instead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Ack<T>(pub T);
 
 impl Reply for () {
     fn reply(self, duty: Duty) -> Outcome {

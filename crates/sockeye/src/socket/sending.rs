@@ -11,12 +11,12 @@ use super::{Early, HAS_OUTGOING, Member, Phase, Socket};
 use crate::ack::{Asked, CallError, Entry, Waiter};
 use crate::deliver;
 use crate::emit::{EmitError, Flags};
-use crate::event::{Event, Travelling};
 use crate::listeners::Outgoing;
 use crate::operator::{IntoRooms, Operator};
 use crate::run;
 use crate::stats::count;
 use crate::sync::lock;
+use sockeye_proto::event::{Event, Travelling};
 
 /// Sending.
 impl Socket {

@@ -4,6 +4,8 @@ use std::any::type_name;
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::socket::{Arguments, ReadError};
+
 /// Why an extractor had nothing to give.
 ///
 /// Names the type that was asked for and what of it was not found, never what the client sent instead: that may be
@@ -39,17 +41,26 @@ impl Mismatch {
         Self { kind: MismatchKind::Custom, wanted: type_name::<T>(), detail: detail.into() }
     }
 
-    pub(crate) fn new<T>(kind: MismatchKind) -> Self {
+    /// `T` could not be had, for one of the reasons that need no more words.
+    pub fn new<T>(kind: MismatchKind) -> Self {
         Self { kind, wanted: type_name::<T>(), detail: Cow::Borrowed("") }
     }
 
     /// A payload that serde could not read as `T`: which argument, counted from 0, and what serde said.
-    pub(crate) fn payload<T>(argument: usize, message: &str) -> Self {
+    pub fn payload<T>(argument: usize, message: &str) -> Self {
         let mut detail = discreet(message).to_owned();
         if argument > 0 {
             detail.push_str(&format!(" (argument {argument})"));
         }
         Self { kind: MismatchKind::Payload, wanted: type_name::<T>(), detail: detail.into() }
+    }
+
+    /// Arguments that could not be read as a `T`. One that is missing reads as null; this says what it is.
+    pub fn read<T>(args: &Arguments<'_>, error: &ReadError) -> Self {
+        if args.is_empty() {
+            return Self::new::<T>(MismatchKind::NoArgument);
+        }
+        Self::payload::<T>(error.argument, &error.message)
     }
 
     /// Which kind.
@@ -97,7 +108,7 @@ fn discreet(message: &str) -> &str {
     }
     // "invalid type: string \"…the client's…\", expected u32 at line 1 column 9"
     match message.rfind(", expected ") {
-        Some(at) => message.get(at + 2..).unwrap_or_default(),
+        Some(at) => message.get(at.saturating_add(2)..).unwrap_or_default(),
         None => "",
     }
 }

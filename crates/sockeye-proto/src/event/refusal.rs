@@ -20,7 +20,7 @@ use serde::Serialize;
 /// of your own.
 ///
 /// ```
-/// use sockeye::Refusal;
+/// use sockeye_proto::event::Refusal;
 ///
 /// fn parse(text: &str) -> Result<u32, Refusal> {
 ///     let number: u32 = text.parse()?;                     // the client reads "internal error"
@@ -44,13 +44,15 @@ impl Refusal {
         Self { message: message.into(), data: None, cause: None }
     }
 
-    /// Adds details for the client, any serialisable value. What cannot be serialised (a map whose keys are not
-    /// strings, say) is logged and left out.
+    /// Adds details for the other side, any serialisable value. What cannot be serialised (a map whose keys are not
+    /// strings, say) is left out, and its error becomes the cause, which is logged.
     #[must_use]
     pub fn data(mut self, data: impl Serialize) -> Self {
         match serde_json::to_string(&data) {
             Ok(json) => self.data = Some(json),
-            Err(error) => tracing::error!(%error, "the data of a refusal cannot be serialised"),
+            Err(error) => {
+                self.cause.get_or_insert_with(|| format!("its data cannot be serialised: {error}").into());
+            }
         }
         self
     }
@@ -78,8 +80,8 @@ impl Refusal {
     }
 
     /// `{"message":…,"data":…}`: the payload of a CONNECT_ERROR.
-    pub(crate) fn to_json(&self) -> String {
-        let mut json = String::with_capacity(16 + self.message.len());
+    pub fn to_json(&self) -> String {
+        let mut json = String::with_capacity(self.message.len().saturating_add(16));
         json.push_str("{\"message\":");
         json.push_str(&serde_json::Value::from(self.message.as_str()).to_string());
         if let Some(data) = &self.data {
@@ -91,7 +93,7 @@ impl Refusal {
     }
 
     /// `[{"error":{"message":…,"data":…}}]`: the arguments of an error answer.
-    pub(crate) fn to_ack_json(&self) -> String {
+    pub fn to_ack_json(&self) -> String {
         format!("[{{\"error\":{}}}]", self.to_json())
     }
 }
@@ -126,7 +128,7 @@ impl<E: Error + Send + Sync + 'static> From<E> for Refusal {
 /// Error types a handler or middleware may return: how they look to the client.
 ///
 /// ```
-/// use sockeye::{IntoRefusal, Refusal};
+/// use sockeye_proto::event::{IntoRefusal, Refusal};
 ///
 /// enum Trouble { Full { seats: u32 }, Banned }
 ///

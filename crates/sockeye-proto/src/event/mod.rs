@@ -1,16 +1,36 @@
-//! Typed events: a type that knows the name it travels under.
+//! The words that handlers of both ends are written with, so that one type serves a server and a client.
+//!
+//! | noun | file |
+//! |---|---|
+//! | a type that knows the name it travels under | here |
+//! | what handlers take from an event, and return | `words.rs` |
+//! | an argument that did not fit | `mismatch.rs` |
+//! | a "no" that is meant for the other side | `refusal.rs` |
+//!
+//! Nothing here calls a handler: who may be called with what is said by the crates of either end.
 
+mod mismatch;
+mod refusal;
+mod words;
+
+use serde::de::value::UnitDeserializer;
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Serialize, Serializer};
-use sockeye_proto::socket::Args;
+
+use crate::socket::{Args, Arguments};
+
+pub use mismatch::{Mismatch, MismatchKind};
+pub use refusal::{IntoRefusal, Refusal};
+pub use words::{Ack, Data, EventName, RawArgs};
 
 /// An event with a name and, where it is answered, the type of the answer.
 ///
-/// Derive it. The type is then sent with `emit_event` and `call_event`, and is itself an argument of handlers
-/// ([`FromEvent`](crate::extract::FromEvent)), registered under its name by `.on_event(handler)`.
+/// Derive it. The type is then sent with `emit_event` and `call_event`, and is itself an argument of handlers,
+/// registered under its name by `.on_event(handler)`.
 ///
-/// ```
+/// ```ignore
 /// use serde::{Deserialize, Serialize};
-/// use sockeye::Event;
+/// use sockeye::Event; // or sockeye_client::Event
 ///
 /// #[derive(Serialize, Deserialize, Event)]
 /// #[event(name = "say", ack = u64)]
@@ -62,8 +82,25 @@ pub enum EventArguments {
     Several,
 }
 
+/// Reads a typed event out of the arguments it travelled as.
+///
+/// # Errors
+/// When they do not fit, or there are none.
+pub fn read<E: Event + DeserializeOwned>(args: &Arguments<'_>) -> Result<E, Mismatch> {
+    let read = match E::ARGUMENTS {
+        EventArguments::None => {
+            let nothing: UnitDeserializer<serde::de::value::Error> = ().into_deserializer();
+            return E::deserialize(nothing).map_err(|error| Mismatch::payload::<E>(0, &error.to_string()));
+        }
+        EventArguments::One => args.arg(),
+        EventArguments::Several => args.args(),
+    };
+    read.map_err(|error| Mismatch::read::<E>(args, &error))
+}
+
 /// A typed event as the arguments it travels as.
-pub(crate) struct Travelling<'e, E>(pub(crate) &'e E);
+#[derive(Debug)]
+pub struct Travelling<'e, E>(pub &'e E);
 
 impl<E: Event + Serialize> Serialize for Travelling<'_, E> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
