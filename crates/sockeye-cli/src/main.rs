@@ -1,5 +1,7 @@
 //! The `sockeye` command. Without arguments it is `sockeye serve`: Socket.IO with the chat demo on loopback.
 
+mod doctor;
+mod options;
 mod serve;
 
 use std::process::ExitCode;
@@ -25,6 +27,8 @@ struct Cli {
 enum Command {
     /// Serve Socket.IO (the default command)
     Serve(serve::ServeArgs),
+    /// Find out why clients cannot connect, and how to mend it
+    Doctor(doctor::DoctorArgs),
 }
 
 fn main() -> ExitCode {
@@ -32,17 +36,24 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(refused) => return refuse(&refused),
     };
-    let serve = match cli.command {
-        Some(Command::Serve(args)) => args,
-        None => cli.serve,
-    };
-    match serve.run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("sockeye: {error:#}");
-            ExitCode::FAILURE
-        }
+    match cli.command {
+        Some(Command::Doctor(args)) => args.run().unwrap_or_else(|error| complain(&error, 2)),
+        Some(Command::Serve(args)) => serve(args),
+        None => serve(cli.serve),
     }
+}
+
+fn serve(args: serve::ServeArgs) -> ExitCode {
+    match args.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&error, 1),
+    }
+}
+
+/// One line that says what is wrong.
+fn complain(error: &anyhow::Error, code: u8) -> ExitCode {
+    eprintln!("sockeye: {error:#}");
+    ExitCode::from(code)
 }
 
 /// Help and version as clap writes them; a wrong flag in one line that names it.

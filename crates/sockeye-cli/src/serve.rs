@@ -9,6 +9,8 @@ use clap::Args;
 use sockeye_server::{Config, TlsFiles};
 use tracing_subscriber::EnvFilter;
 
+use crate::options::seconds;
+
 /// The flags of `sockeye serve`. Each can also be given as an environment variable; a flag wins.
 #[derive(Args)]
 #[command(after_help = "\
@@ -153,9 +155,4 @@ fn platform_port() -> anyhow::Result<u16> {
 
 fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| "expected a port number, 0 to 65535".to_owned())
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| "expected a number of seconds, 0 or more".to_owned())
 }

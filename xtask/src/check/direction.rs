@@ -18,7 +18,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("sockeye-testkit", &["sockeye", "sockeye-proto"]),
     ("sockeye-redis", &["sockeye-cluster", "sockeye-proto"]),
     ("sockeye-server", &["sockeye", "sockeye-redis"]),
-    ("sockeye-cli", &["sockeye-server"]),
+    ("sockeye-cli", &["sockeye-server", "sockeye-client", "sockeye-proto"]),
     ("xtask", &[]),
 ];
 

@@ -115,6 +115,11 @@ fn wire(options: &Options) -> Totals {
 }
 
 fn binary(options: &Options) -> Totals {
+    if !process::exists("haproxy")
+        && let Err(why) = setup::debian("haproxy", &["haproxy"])
+    {
+        return Totals::broken(why);
+    }
     node("binary", options)
 }
 
