@@ -22,6 +22,8 @@ pub(crate) type OnPush = Arc<dyn Fn(PushInfo) + Send + Sync>;
 pub(crate) enum Breadth {
     /// Any: what is published to one is heard at all.
     Any,
+    /// The masters, each the owner of some slots.
+    Owners,
     /// The replicas as well: other servers of ours may be subscribed there.
     All,
 }
@@ -79,6 +81,11 @@ impl Lanes {
         self.lanes.len()
     }
 
+    /// Says a command on the lane of a key.
+    pub(crate) async fn ask(&self, key: &str, command: &redis::Cmd) -> RedisResult<Value> {
+        self.lane(self.of(key)).clone().send_packed_command(command).await?.extract_error()
+    }
+
     /// Says a command on all lanes, all at once.
     pub(crate) async fn ask_all(&self, command: &redis::Cmd) -> RedisResult<Vec<Value>> {
         let mut under_way = Vec::with_capacity(self.lanes.len());
@@ -121,6 +128,20 @@ pub(crate) fn text(value: &Value) -> Option<&str> {
         Value::SimpleString(text) => Some(text),
         _ => None,
     }
+}
+
+/// The numbers in the answer to `PUBSUB NUMSUB`, in the order in which they were asked for. In RESP3 it may be a map.
+pub(crate) fn counts(answer: &Value) -> impl Iterator<Item = usize> + '_ {
+    let (list, map) = match answer {
+        Value::Array(list) => (list.as_slice(), &[][..]),
+        Value::Map(map) => (&[][..], map.as_slice()),
+        _ => (&[][..], &[][..]),
+    };
+    let numbers = list.chunks_exact(2).map(|pair| &pair[1]).chain(map.iter().map(|(_, number)| number));
+    numbers.map(|number| match number {
+        Value::Int(number) => usize::try_from(*number).unwrap_or(0),
+        _ => 0,
+    })
 }
 
 /// An error of ours among those of Redis.

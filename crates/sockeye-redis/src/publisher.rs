@@ -24,6 +24,8 @@ pub(crate) struct Publisher {
     health: Arc<Health>,
     queue: Mutex<Queue>,
     filled: Notify,
+    /// The connections are to be given up.
+    wrong: Notify,
     /// Nothing waits and nothing is on its way.
     idle: Notify,
     /// The connections, while they are there. Questions to Redis itself go there directly.
@@ -56,6 +58,7 @@ impl Publisher {
             health,
             queue: Mutex::default(),
             filled: Notify::new(),
+            wrong: Notify::new(),
             idle: Notify::new(),
             lanes: watch::Sender::default(),
             limit: AtomicUsize::new(limit),
@@ -94,6 +97,16 @@ impl Publisher {
         self.lanes.borrow().clone().ok_or_else(|| self.health.refusal())
     }
 
+    /// The connections, as they come and go.
+    pub(crate) fn lanes_later(&self) -> watch::Receiver<Option<Lanes>> {
+        self.lanes.subscribe()
+    }
+
+    /// The connections lead to the wrong servers.
+    pub(crate) fn reconnect(&self) {
+        self.wrong.notify_one();
+    }
+
     /// How many publications Redis did not confirm or did not take.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
@@ -108,7 +121,7 @@ impl Publisher {
         let lanes = self.lanes()?;
         let command = cmd("PUBSUB").arg(if sharded { "SHARDNUMSUB" } else { "NUMSUB" }).arg(channel).take();
         let answers = lanes.ask_all(&command).await.map_err(|error| BusError::other(&error))?;
-        Ok(answers.iter().filter_map(count).sum())
+        Ok(answers.iter().filter_map(|answer| lanes::counts(answer).next()).sum())
     }
 
     /// Done when nothing waits any more.
@@ -165,6 +178,7 @@ impl Publisher {
             while self.send_some(&lanes).await? {}
             tokio::select! {
                 () = self.filled.notified() => {}
+                () = self.wrong.notified() => return Err(nowhere("other servers are responsible now")),
                 () = lost.notified() => return Err(nowhere("the connection was closed")),
                 () = tokio::time::sleep(redis.heartbeat) => {
                     lanes.look().await?;
@@ -281,19 +295,6 @@ impl Publication {
             // Who asked may have stopped waiting.
             let _ = done.send(how);
         }
-    }
-}
-
-/// The number in the answer to `PUBSUB NUMSUB`, which in RESP3 may be a map.
-fn count(answer: &Value) -> Option<usize> {
-    let number = match answer {
-        Value::Array(pair) => pair.get(1)?,
-        Value::Map(pairs) => &pairs.first()?.1,
-        _ => return None,
-    };
-    match number {
-        Value::Int(number) => usize::try_from(*number).ok(),
-        _ => None,
     }
 }
 

@@ -121,4 +121,4 @@ pub(crate) fn refuse<T: Send + 'static>(error: BusError) -> BusFuture<T> {
 const MAX_QUEUED: usize = 8 << 20;
 
 /// How long a shutdown waits for what is sent last.
-const GOODBYE: Duration = Duration::from_secs(2);
+pub(crate) const GOODBYE: Duration = Duration::from_secs(2);

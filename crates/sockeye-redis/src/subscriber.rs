@@ -332,10 +332,13 @@ impl Topic {
     }
 }
 
-/// Whether an error says that somebody else has to be asked, and that nothing was done.
+/// Whether an error says that somebody else has to be asked, or later, and that nothing was done.
 pub(crate) fn is_elsewhere(error: &RedisError) -> bool {
-    use ServerErrorKind::{Ask, ClusterDown, Moved, ReadOnly, TryAgain};
-    matches!(error.kind(), ErrorKind::Server(Ask | ClusterDown | Moved | ReadOnly | TryAgain))
+    use ServerErrorKind::{Ask, BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, TryAgain};
+    matches!(
+        error.kind(),
+        ErrorKind::Server(Ask | BusyLoading | ClusterDown | MasterDown | Moved | ReadOnly | TryAgain)
+    )
 }
 
 /// Commands that are sent at once.
