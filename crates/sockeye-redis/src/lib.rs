@@ -7,6 +7,7 @@
 //! | | Node's | what goes where | what Redis must be |
 //! |---|---|---|---|
 //! | [`Classic`] | `@socket.io/redis-adapter`, `createAdapter` | everything by `PUBLISH` | 6 or newer |
+//! | [`Sharded`] | `@socket.io/redis-adapter`, `createShardedAdapter` | everything by `SPUBLISH`, broadcasts to one room to who has it | 7 or newer |
 //! | [`Streams`] | `@socket.io/redis-streams-adapter` | broadcasts into a stream, which is a log: connections are recovered by any server | 6 or newer |
 //!
 //! Where Redis is, and how it is reached, says a [`Redis`]: one server, a Redis Cluster, Sentinels, with TLS.
@@ -23,11 +24,13 @@ mod lanes;
 mod publisher;
 mod redis;
 mod road;
+mod sharded;
 mod streams;
 mod subscriber;
 mod talk;
 
 pub use classic::Classic;
 pub use redis::{Redis, UrlError};
+pub use sharded::{Mode, Sharded};
 pub use sockeye_cluster::{BusError, Emitter, EmitterError, Rooms, State};
 pub use streams::Streams;

@@ -238,7 +238,7 @@ async fn sessions_are_taken_up_by_any_server_once_with_what_they_missed() {
     server.say(&["XTRIM", "socket.io", "MAXLEN", "600"]);
     assert!(log.restore("/", "e", &offset, usize::MAX).await.unwrap().is_none(), "not all there");
     // A session does not outlive its window.
-    log.persist(session("f"), Duration::from_millis(1)).await.unwrap();
+    log.persist(session("f"), Duration::from_millis(100)).await.unwrap();
     let end = tokio::time::Instant::now() + LIMIT;
     while server.say(&["EXISTS", "sio:session:f"]) != ":0" {
         assert!(tokio::time::Instant::now() < end);

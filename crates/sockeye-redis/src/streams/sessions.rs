@@ -60,7 +60,7 @@ impl Sessions {
         let kept = road.runtime.spawn(async move {
             let kept = tokio::select! {
                 kept = keeping => kept,
-                () = tokio::time::sleep_until(end) => Err(health.refusal()),
+                () = tokio::time::sleep_until(end) => Err(BusError::other("its window is over")),
                 () = health.closed() => Err(BusError::Closed),
             };
             this.one_less();
