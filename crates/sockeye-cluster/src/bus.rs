@@ -66,8 +66,15 @@ pub trait Bus: Send + Sync + 'static {
     /// As [`publish`](Self::publish).
     fn respond(&self, asker: &Asker, message: &Message) -> Result<(), BusError>;
 
-    /// Who else has this namespace, as far as the bus knows.
+    /// Who else has this namespace, as far as the bus knows. Not asked where servers tell it themselves, by
+    /// [`heartbeat`](Self::heartbeat).
     fn peers(&self, namespace: &str) -> BusFuture<Peers>;
+
+    /// How servers on this bus notice each other, if it is by what they say. The bus then calls [`Inbox::opened`] and
+    /// [`Inbox::tick`]. Default: they do not.
+    fn heartbeat(&self) -> Option<Heartbeat> {
+        None
+    }
 
     /// Whether the bus is up, now and later.
     fn state(&self) -> watch::Receiver<State>;
@@ -149,7 +156,7 @@ pub struct Missed {
     pub payload: sockeye_proto::socket::Payload,
 }
 
-/// Who else has a namespace. Where a server's presence is told by what it says, the node keeps count itself.
+/// Who else has a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Peers {
@@ -167,6 +174,15 @@ impl Peers {
             Peers::Named(names) => names.len(),
         }
     }
+}
+
+/// How servers notice each other by what they say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Who has said nothing for so long says that it is there. Node's servers: 5 s.
+    pub interval: Duration,
+    /// Who was not heard for so long is gone. Node's servers: 10 s.
+    pub timeout: Duration,
 }
 
 /// Who asked, and so where an answer goes.

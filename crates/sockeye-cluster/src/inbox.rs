@@ -53,6 +53,17 @@ impl Inbox {
         self.with(|receiver| receiver.gap(namespace));
     }
 
+    /// This server can be heard and hears in a namespace: after it was opened, and again after the connection was
+    /// lost. Only where there are [heartbeats](crate::Bus::heartbeat).
+    pub fn opened(&self, namespace: &str) {
+        self.with(|receiver| receiver.opened(namespace));
+    }
+
+    /// A second has passed. Only where there are [heartbeats](crate::Bus::heartbeat).
+    pub fn tick(&self) {
+        self.with(|receiver| receiver.tick());
+    }
+
     /// Whether anybody here is in this room. A message for a single room without anybody need not be decoded.
     pub fn has_room(&self, namespace: &str, room: &str) -> bool {
         self.0.upgrade().is_some_and(|receiver| receiver.has_room(namespace, room))
@@ -81,6 +92,10 @@ pub trait Receive: Send + Sync {
     fn refused(&self, why: &Refused);
     /// See [`Inbox::gap`].
     fn gap(&self, namespace: Option<&str>);
+    /// See [`Inbox::opened`].
+    fn opened(&self, namespace: &str);
+    /// See [`Inbox::tick`].
+    fn tick(&self);
     /// See [`Inbox::has_room`].
     fn has_room(&self, namespace: &str, room: &str) -> bool;
 }
