@@ -94,7 +94,9 @@ struct Question<W> {
     clients: HashMap<Option<Arc<str>>, Clients>,
     replies: Vec<Reply>,
     bytes: usize,
-    /// Who is missing will not come any more.
+    /// Servers that have gone meanwhile: neither they nor their clients will answer any more.
+    gone: HashSet<Arc<str>>,
+    /// Whoever has not answered yet is gone, whatever its name.
     over: bool,
 }
 
@@ -123,6 +125,7 @@ impl<W: Clone> Ledger<W> {
             clients: HashMap::new(),
             replies: Vec::new(),
             bytes: 0,
+            gone: HashSet::new(),
             over: false,
         };
         self.open.insert(id, question);
@@ -136,12 +139,15 @@ impl<W: Clone> Ledger<W> {
             question.expected = Some(peers);
             return;
         };
-        question.over = match (before, &peers) {
+        match (before, &peers) {
             (Peers::Named(asked), Peers::Named(there)) => {
-                asked.iter().all(|name| question.named.contains(name) || !there.contains(name))
+                question.gone = asked.iter().filter(|name| !there.contains(name)).cloned().collect();
             }
-            _ => peers.others() < before.others() && question.answerers() >= peers.others(),
-        };
+            _ => {
+                let fewer = peers.others() < before.others();
+                question.over = fewer && question.answerers() >= peers.others();
+            }
+        }
     }
 
     /// Takes an answer. `from` is the server's name, where its wire tells.
@@ -311,24 +317,26 @@ impl<W> Question<W> {
     }
 
     fn is_done(&self) -> bool {
-        if self.over {
-            return true;
-        }
-        let all = match &self.expected {
-            None => false,
-            Some(Peers::Named(names)) if self.unnamed == 0 => {
-                names.iter().all(|name| self.named.contains(name))
-            }
-            Some(peers) => self.answerers() >= peers.others(),
-        };
+        let all = self.over
+            || match &self.expected {
+                None => false,
+                Some(Peers::Named(names)) if self.unnamed == 0 => {
+                    names.iter().all(|name| self.named.contains(name) || self.gone.contains(name))
+                }
+                Some(peers) => self.answerers() >= peers.others(),
+            };
         match self.kind {
             Kind::Clients { single: true } if !self.replies.is_empty() => true,
             Kind::Clients { .. } => {
-                let owed = |clients: &Clients| clients.announced.unwrap_or(0) > clients.answered;
-                all && !self.clients.values().any(owed)
+                all && !self.clients.iter().any(|(server, clients)| self.owes(server, clients))
             }
             _ => all,
         }
+    }
+
+    fn owes(&self, server: &Option<Arc<str>>, clients: &Clients) -> bool {
+        let gone = server.as_ref().is_some_and(|server| self.gone.contains(server));
+        !gone && clients.announced.unwrap_or(0) > clients.answered
     }
 }
 
@@ -612,6 +620,22 @@ mod tests {
              b count 3
              b ack 1
              close: replies=1 missing=1 [c] silent=2",
+        );
+    }
+
+    #[test]
+    fn clients_are_waited_for_as_long_as_their_server_is_there() {
+        check(
+            "ask clients
+             expect b c
+             b count 2
+             c count 1
+             c ack 1
+             expect b c
+             done? no
+             expect c
+             done? yes
+             close: replies=1 missing=0 [] silent=2",
         );
     }
 

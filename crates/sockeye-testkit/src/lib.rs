@@ -33,9 +33,12 @@
 //!
 //! In a test of your own, `#[tokio::test(start_paused = true)]` does what [`run`] does here.
 //!
+//! Servers of a cluster are tested in one process, joined by a [`TestBus`] that can be slow, cut, or hostile.
+//!
 //! What is awaited and does not come fails the test after [`PATIENCE`] of virtual time, with what came instead.
 //! Nothing in here has a back door into the server.
 
+mod bus;
 mod client;
 mod received;
 mod server;
@@ -44,6 +47,7 @@ mod wire;
 use std::future::Future;
 use std::time::Duration;
 
+pub use bus::{TestBus, TestBusNode};
 pub use client::{Call, Ended, Refused, TestClient};
 pub use received::Received;
 pub use server::{Connect, TestServer};

@@ -1,6 +1,6 @@
-//! [`Asking`]: the answers to a broadcast, of this node and of others, gathered until all are there or the time is up.
+//! [`Asking`]: the answers to a broadcast, of this server and of others, gathered until all are there or the time is up.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -13,10 +13,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::ack::{CallError, Collector, TIMEOUT};
-use crate::adapter::Answer;
-use crate::cluster::{AskedNodes, AskedSockets};
+use crate::cluster::{Asked, AskedSockets, BusError, ClientAnswers, Missing};
 use crate::emit::EmitError;
-use crate::namespace::Namespace;
 use crate::server::FOR_EVER;
 use crate::sync::lock;
 
@@ -31,10 +29,9 @@ pub struct Asking<R> {
 }
 
 struct Waiting {
-    namespace: Namespace,
     gathered: Arc<Gathered>,
     sockets: AskedSockets,
-    nodes: Option<AskedNodes>,
+    nodes: Option<Result<Asked, BusError>>,
 }
 
 type LocalAnswer = (Arc<str>, Result<Payload, CallError>);
@@ -56,14 +53,17 @@ impl Collector for Gathered {
 /// The answers to a broadcast.
 #[derive(Debug)]
 pub struct Answers<R> {
-    /// Who answered what, in order of arrival. The id is `None` only for sockets on a node that does not tell.
+    /// Who answered what: sockets of other servers first, then those of this one, each in order of arrival. The id is
+    /// `None` for sockets of other servers: what servers tell each other has no room for it.
     pub answers: Vec<(SocketId, Result<R, ReadError>)>,
     /// Sockets of this node that did not answer: gone, or too slow.
     pub silent: Vec<Arc<str>>,
-    /// How many sockets of other nodes did not answer, as far as their nodes said.
+    /// How many sockets of other servers did not answer, as far as their servers said.
     pub silent_elsewhere: usize,
-    /// How many nodes did not even say how many sockets they asked.
-    pub silent_nodes: usize,
+    /// Servers that did not even say how many sockets they asked.
+    pub silent_servers: Missing,
+    /// Why other servers were not asked, or who they are is not known. Sockets of this server were asked all the same.
+    pub bus: Option<BusError>,
     /// Why nothing was sent at all.
     pub error: Option<EmitError>,
 }
@@ -86,7 +86,7 @@ impl<R> Answers<R> {
 
     /// Whether everybody answered.
     pub fn is_complete(&self) -> bool {
-        self.missing() == 0 && self.silent_nodes == 0 && self.error.is_none()
+        self.missing() == 0 && self.silent_servers.is_empty() && self.bus.is_none() && self.error.is_none()
     }
 
     /// The answers that fit, without who gave them.
@@ -101,15 +101,14 @@ impl<R> Asking<R> {
         Self { state: Err(error), timeout: TIMEOUT, answer: PhantomData }
     }
 
-    /// It was sent to these sockets, and to these nodes.
+    /// It was sent to these sockets, and to other servers or not.
     pub(crate) fn sent(
-        namespace: Namespace,
         gathered: Arc<Gathered>,
         sockets: AskedSockets,
-        nodes: Option<AskedNodes>,
+        nodes: Option<Result<Asked, BusError>>,
         timeout: Duration,
     ) -> Self {
-        let state = Waiting { namespace, gathered, sockets, nodes };
+        let state = Waiting { gathered, sockets, nodes };
         Self { state: Ok(Box::new(state)), timeout, answer: PhantomData }
     }
 
@@ -132,7 +131,8 @@ impl<R: DeserializeOwned + Send + 'static> IntoFuture for Asking<R> {
                     answers: Vec::new(),
                     silent: Vec::new(),
                     silent_elsewhere: 0,
-                    silent_nodes: 0,
+                    silent_servers: Missing::default(),
+                    bus: None,
                     error: Some(error),
                 },
             }
@@ -148,63 +148,45 @@ impl<R> std::fmt::Debug for Asking<R> {
 
 impl Waiting {
     async fn gather<R: DeserializeOwned>(self, timeout: Duration) -> Answers<R> {
-        let Waiting { namespace, gathered, sockets, mut nodes } = self;
+        let Waiting { gathered, sockets, nodes } = self;
         let until = Instant::now() + timeout.min(FOR_EVER);
-        let mut answers = Vec::new();
-        let mut nodes_out = 0;
-        if nodes.is_some() {
-            let server = &namespace.server.0;
-            match tokio::time::timeout_at(until, server.cluster.server_count(namespace.name())).await {
-                Ok(Ok(count)) => nodes_out = count.saturating_sub(1),
-                Ok(Err(error)) => tracing::warn!(%error, "how many servers there are is not known"),
-                Err(_) => nodes_out = 1,
+        let here = async {
+            while lock(&gathered.answers).len() < sockets.asked.len() {
+                gathered.news.notified().await;
             }
-        }
-        // Counts and answers of one node may overtake each other, so both are simply added up.
-        let (mut expected_elsewhere, mut heard_elsewhere) = (0_usize, 0_usize);
-        let all = async {
-            loop {
-                let here = lock(&gathered.answers).len();
-                let done_here = here >= sockets.asked.len();
-                if done_here && nodes_out == 0 && heard_elsewhere >= expected_elsewhere {
-                    return;
-                }
-                let elsewhere = async {
-                    match nodes.as_mut() {
-                        Some(nodes) => nodes.answers.recv().await,
-                        None => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    () = gathered.news.notified() => {}
-                    answer = elsewhere => match answer {
-                        Some(Answer::ClientCount(count)) => {
-                            nodes_out = nodes_out.saturating_sub(1);
-                            expected_elsewhere += count;
-                        }
-                        Some(Answer::Ack { socket, payload }) => {
-                            heard_elsewhere += 1;
-                            answers.push((SocketId(socket), payload.ack_arguments().arg::<R>()));
-                        }
-                        Some(_) => {}
-                        None => return,
-                    },
-                }
+        };
+        let there = async {
+            match &nodes {
+                Some(Ok(asked)) => asked.all().await,
+                _ => Ok(()),
             }
         };
         // Whether the time was up or all answered: what came is what there is.
-        let _ = tokio::time::timeout_at(until, all).await;
-        let mut silent: HashMap<Arc<str>, ()> =
-            sockets.asked.iter().map(|(id, _)| (Arc::clone(id), ())).collect();
+        let waited = tokio::time::timeout_at(until, async { tokio::join!(here, there).1 }).await;
+        let (elsewhere, bus) = match nodes {
+            Some(Ok(asked)) => (asked.close(), waited.ok().and_then(Result::err)),
+            Some(Err(error)) => (ClientAnswers::default(), Some(error)),
+            None => (ClientAnswers::default(), None),
+        };
+        let read = |payload: Payload| payload.ack_arguments().arg::<R>();
+        let mut answers: Vec<_> =
+            elsewhere.answers.into_iter().map(|answer| (SocketId(None), read(answer))).collect();
+        let mut silent: HashSet<Arc<str>> = sockets.asked.iter().map(|(id, _)| Arc::clone(id)).collect();
         for (socket, answer) in std::mem::take(&mut *lock(&gathered.answers)) {
             if let Ok(payload) = answer {
                 silent.remove(&socket);
-                answers.push((SocketId(Some(socket)), payload.ack_arguments().arg::<R>()));
+                answers.push((SocketId(Some(socket)), read(payload)));
             }
         }
         let silent =
-            sockets.asked.iter().map(|(id, _)| id).filter(|id| silent.contains_key(*id)).cloned().collect();
-        let silent_elsewhere = expected_elsewhere.saturating_sub(heard_elsewhere);
-        Answers { answers, silent, silent_elsewhere, silent_nodes: nodes_out, error: None }
+            sockets.asked.iter().map(|(id, _)| id).filter(|id| silent.contains(*id)).cloned().collect();
+        Answers {
+            answers,
+            silent,
+            silent_elsewhere: usize::try_from(elsewhere.silent).unwrap_or(usize::MAX),
+            silent_servers: elsewhere.missing,
+            bus,
+            error: None,
+        }
     }
 }

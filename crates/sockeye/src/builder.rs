@@ -14,8 +14,7 @@ use sockeye_engine::{
 };
 use sockeye_proto::socket::{Choice, Limits, Parser, Payload};
 
-use crate::adapter::Adapter;
-use crate::cluster::Cluster;
+use crate::cluster::{Bus, Membership, State};
 use crate::dynamic::{NamespaceMatch, Parent};
 use crate::handler::{ConnectHandler, DisconnectHandler, Handler, Middleware};
 use crate::id;
@@ -27,8 +26,8 @@ use crate::recovery::Store;
 use crate::rooms::RoomEvent;
 use crate::rules::{NamespaceBuilder, Rules};
 use crate::server::{
-    self, Config, Core, ExpiredListener, ExpiredSession, Making, NamespaceListener, Recovery,
-    RefusedListener, Server,
+    self, ClusterListener, Config, Core, ExpiredListener, ExpiredSession, Making, NamespaceListener,
+    Recovery, RefusedListener, Server,
 };
 use crate::socket::Socket;
 use crate::state::States;
@@ -152,7 +151,8 @@ pub struct ServerBuilder {
     root: NamespaceBuilder,
     namespaces: Vec<(String, NamespaceBuilder)>,
     parents: Vec<(NamespaceMatch, NamespaceBuilder)>,
-    adapter: Option<Arc<dyn Adapter>>,
+    bus: Option<Arc<dyn Bus>>,
+    share_handshake: bool,
     recovery: Option<ConnectionStateRecovery>,
     connect_timeout: Duration,
     cleanup: bool,
@@ -169,6 +169,7 @@ pub struct ServerBuilder {
     on_new_namespace: Vec<NamespaceListener>,
     on_refused: Vec<RefusedListener>,
     on_expired: Vec<ExpiredListener>,
+    on_cluster_state: Vec<ClusterListener>,
 }
 
 impl Default for ServerBuilder {
@@ -179,7 +180,8 @@ impl Default for ServerBuilder {
             root: NamespaceBuilder::default(),
             namespaces: Vec::new(),
             parents: Vec::new(),
-            adapter: None,
+            bus: None,
+            share_handshake: false,
             recovery: None,
             connect_timeout: Duration::from_secs(45),
             cleanup: true,
@@ -196,6 +198,7 @@ impl Default for ServerBuilder {
             on_new_namespace: Vec::new(),
             on_refused: Vec::new(),
             on_expired: Vec::new(),
+            on_cluster_state: Vec::new(),
         }
     }
 }
@@ -328,9 +331,26 @@ impl ServerBuilder {
         self
     }
 
-    /// Joins a cluster. Default: a cluster of one, [`LocalAdapter`](crate::adapter::LocalAdapter).
-    pub fn adapter(mut self, adapter: impl Adapter) -> Self {
-        self.adapter = Some(Arc::new(adapter));
+    /// Joins a cluster, over a bus such as those of the crate `sockeye-redis`. Default: this server is alone.
+    ///
+    /// Give each server a bus of its own. See [`cluster`](crate::cluster).
+    pub fn adapter(mut self, bus: impl Bus) -> Self {
+        self.bus = Some(Arc::new(bus));
+        self
+    }
+
+    /// Whether headers, query and auth of a client's handshake are told to other servers that
+    /// [fetch](crate::Operator::fetch_sockets) its socket. Default **`false`**, unlike the reference: they hold cookies
+    /// and tokens, and whoever can read the bus would read them.
+    pub fn share_handshake(mut self, yes: bool) -> Self {
+        self.share_handshake = yes;
+        self
+    }
+
+    /// Adds a listener for the state of the bus to other servers: called once with what it is at the start, and
+    /// whenever it changes. [`Server::cluster_state`] tells it on demand.
+    pub fn on_cluster_state(mut self, listener: impl Fn(&State) + Send + Sync + 'static) -> Self {
+        self.on_cluster_state.push(Arc::new(listener));
         self
     }
 
@@ -686,18 +706,22 @@ impl ServerBuilder {
             on_new_namespace: self.on_new_namespace,
             on_refused: self.on_refused,
             on_expired: self.on_expired,
+            on_cluster_state: self.on_cluster_state,
         };
         #[cfg(feature = "client")]
         let engine =
             Engine::new(with_client(self.engine, self.serve_client), Hall { core: Default::default() })?;
         #[cfg(not(feature = "client"))]
         let engine = Engine::new(self.engine, Hall { core: Default::default() })?;
-        let cluster = Cluster::new(self.adapter);
+        let cluster = Membership::new(self.bus, self.share_handshake);
         let core =
             Arc::new(Core::new(Making { config, states: self.states, parents, cluster, recovery, engine }));
         // Set once, here: nobody else has the engine yet.
         let _ = core.engine.application().core.set(Arc::downgrade(&core));
         core.cluster.start(&core);
+        if core.cluster.node().is_some() {
+            core.runtime();
+        }
         let server = Server(core);
         for (name, namespace) in std::iter::once(("/".to_owned(), self.root)).chain(self.namespaces) {
             let rules = Arc::new(namespace.rules);

@@ -1,337 +1,177 @@
-//! This node's part in the cluster: requests that wait for answers, and what other nodes ask of us.
+//! Joining servers to a cluster.
 //!
-//! One table of requests, each with a bound in time; an entry goes when its asker stops waiting. Responses that nobody
-//! waits for are ignored.
+//! Give the builder a [`Bus`] ([`adapter`](crate::ServerBuilder::adapter)), such as one of the crate `sockeye-redis`, and
+//! everything that is said to a namespace, a room or a socket reaches it on whichever server it is. What this server
+//! does for its own clients never waits for the bus and goes on while the bus is down.
+//!
+//! In here is what the hall has of it: its [`Node`], and the questions that go to sockets of this server.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use sockeye_proto::broadcast::Broadcast;
 use sockeye_proto::socket::Payload;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 
-use crate::ack::{CallError, Collector, Waiter};
-use crate::adapter::LocalAdapter;
-use crate::adapter::{
-    Adapter, AdapterError, Answer, NodeId, Request, RequestId, Response, SocketDescription,
-};
+pub use sockeye_cluster::*;
+
+use crate::ack::{Collector, Waiter};
 use crate::deliver;
-use crate::emit::Flags;
-use crate::id;
+use crate::emit;
+use crate::local::Here;
 use crate::namespace::Place;
-use crate::rooms::Audience;
-use crate::run;
+use crate::rooms::{Audience, RoomEvent};
 use crate::server::Core;
-use crate::socket::Socket;
-use crate::stats::count;
-use crate::sync::{lock, read};
+use crate::sync::lock;
 
-/// The adapter and the requests that wait.
-pub(crate) struct Cluster {
-    adapter: Arc<dyn Adapter>,
-    /// Nobody else is there, so nothing needs to be made ready for sending.
-    alone: bool,
-    waiting: Arc<Mutex<Waiting>>,
+/// This server's part in a cluster, if it is in one.
+pub(crate) struct Membership {
+    bus: Option<Arc<dyn Bus>>,
+    node: OnceLock<Arc<Node>>,
+    open: Mutex<HashMap<Arc<str>, Opening>>,
+    /// Whether headers, query and auth of clients may leave this process.
+    share_handshake: bool,
 }
 
-type Waiting = HashMap<RequestId, mpsc::UnboundedSender<Answer>>;
+/// A namespace that the bus knows of.
+struct Opening {
+    /// How often it was opened more than closed: a child may come back before its end has been told.
+    times: usize,
+    /// Until the bus has subscribed. Whoever waits for it first drives it.
+    ready: Arc<tokio::sync::Mutex<Option<BusFuture<()>>>>,
+}
 
-/// How long other servers have for [`fetch_sockets`](crate::Operator::fetch_sockets) and server events.
+/// How long other servers have for questions about sockets and for events of servers, unless told otherwise.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
-impl Cluster {
-    /// Without an adapter, a cluster of one.
-    pub(crate) fn new(adapter: Option<Arc<dyn Adapter>>) -> Self {
-        let alone = adapter.is_none();
-        Self { adapter: adapter.unwrap_or_else(|| Arc::new(LocalAdapter)), alone, waiting: Arc::default() }
+/// How long a client waits at the door of a namespace that the bus has not subscribed to yet.
+const OPENING: Duration = Duration::from_secs(2);
+
+impl Membership {
+    pub(crate) fn new(bus: Option<Arc<dyn Bus>>, share_handshake: bool) -> Self {
+        Self { bus, node: OnceLock::new(), open: Mutex::default(), share_handshake }
     }
 
-    /// Whether there can be no other node.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.alone
-    }
-
-    /// Hands the adapter its way in.
+    /// Joins, once there is a server to join.
     pub(crate) fn start(&self, core: &Arc<Core>) {
-        self.adapter.start(LocalNode { core: Arc::downgrade(core), waiting: Arc::clone(&self.waiting) });
+        if let Some(bus) = &self.bus {
+            let here = Arc::new(Here::new(Arc::downgrade(core)));
+            // Once, by the builder.
+            let _ = self.node.set(Node::start(Arc::clone(bus), here));
+        }
     }
 
-    pub(crate) fn namespace_opened(&self, name: &str) {
-        self.adapter.namespace_opened(name);
+    /// The node. `None` if this server is alone.
+    pub(crate) fn node(&self) -> Option<&Arc<Node>> {
+        self.node.get()
+    }
+
+    pub(crate) fn shares_handshakes(&self) -> bool {
+        self.share_handshake
+    }
+
+    /// Who wants to hear of rooms that get their first member or lose their last.
+    pub(crate) fn room_watcher(&self) -> Option<Arc<dyn Bus>> {
+        self.bus.as_ref().filter(|bus| bus.wants_rooms()).cloned()
+    }
+
+    pub(crate) fn namespace_opened(&self, name: &Arc<str>) {
+        let Some(node) = self.node() else { return };
+        let mut open = lock(&self.open);
+        if let Some(opening) = open.get_mut(name) {
+            opening.times += 1;
+            return;
+        }
+        // Under the lock, so that the bus hears of beginnings and ends in the order in which they were.
+        let ready = Arc::new(tokio::sync::Mutex::new(Some(node.open(name))));
+        open.insert(Arc::clone(name), Opening { times: 1, ready });
     }
 
     pub(crate) fn namespace_closed(&self, name: &str) {
-        self.adapter.namespace_closed(name);
-    }
-
-    /// Sends a request to the others; a failure is counted and changes nothing here.
-    pub(crate) fn publish(&self, core: &Core, namespace: &str, request: &Request) {
-        if let Err(error) = self.adapter.publish(namespace, request) {
-            count(&core.counters.publish_failed);
-            tracing::warn!(%error, namespace, "not published");
+        let Some(node) = self.node() else { return };
+        let mut open = lock(&self.open);
+        let Some(opening) = open.get_mut(name) else { return };
+        opening.times -= 1;
+        if opening.times == 0 {
+            open.remove(name);
+            node.close(name);
         }
     }
 
-    pub(crate) async fn server_count(&self, namespace: &str) -> Result<usize, AdapterError> {
-        self.adapter.server_count(namespace).await
-    }
-
-    pub(crate) fn server_event(&self, namespace: &str, payload: Payload) -> Result<(), AdapterError> {
-        self.adapter.publish(namespace, &Request::ServerEvent { payload, id: None })
-    }
-
-    pub(crate) async fn server_call(
-        &self,
-        namespace: &str,
-        payload: Payload,
-    ) -> Result<Vec<Payload>, AdapterError> {
-        let mut expected = self.server_count(namespace).await?.saturating_sub(1);
-        let mut answers = Vec::with_capacity(expected);
-        if expected == 0 {
-            return Ok(answers);
+    /// Until a namespace is subscribed to, so that nobody in it misses what other servers say. Not for long: a bus that
+    /// is down keeps nobody out.
+    pub(crate) async fn opened(&self, name: &str) {
+        if self.bus.is_none() {
+            return;
         }
-        let mut asked = self.ask();
-        // Where nobody was asked, nobody answers.
-        self.adapter.publish(namespace, &Request::ServerEvent { payload, id: Some(asked.id.clone()) })?;
-        let all = async {
-            while expected > 0 {
-                match asked.answers.recv().await {
-                    Some(Answer::ServerEvent(payload)) => {
-                        expected -= 1;
-                        answers.push(payload);
-                    }
-                    Some(_) => {}
-                    None => break,
+        let Some(ready) = lock(&self.open).get(name).map(|opening| Arc::clone(&opening.ready)) else {
+            return;
+        };
+        let subscribed = async {
+            let mut ready = ready.lock().await;
+            if let Some(opening) = ready.as_mut() {
+                if let Err(error) = opening.await {
+                    tracing::warn!(%error, namespace = ?name, "not subscribed");
                 }
+                *ready = None;
             }
         };
-        match tokio::time::timeout(PATIENCE, all).await {
-            Ok(()) => Ok(answers),
-            Err(_) => Err(AdapterError::TimedOut { missing: expected, answers }),
+        if tokio::time::timeout(OPENING, subscribed).await.is_err() {
+            tracing::debug!(namespace = ?name, "not subscribed yet");
         }
     }
 
-    /// Descriptions of the sockets on the other nodes.
-    pub(crate) async fn fetch(
-        &self,
-        namespace: &str,
-        audience: Audience,
-        timeout: Duration,
-    ) -> Result<Vec<SocketDescription>, AdapterError> {
-        let mut expected = self.server_count(namespace).await?.saturating_sub(1);
-        let mut found = Vec::new();
-        if expected == 0 {
-            return Ok(found);
-        }
-        let mut asked = self.ask();
-        self.adapter.publish(namespace, &Request::FetchSockets { id: asked.id.clone(), audience })?;
-        let all = async {
-            while expected > 0 {
-                match asked.answers.recv().await {
-                    Some(Answer::Sockets(sockets)) => {
-                        expected -= 1;
-                        found.extend(sockets);
-                    }
-                    Some(_) => {}
-                    None => break,
-                }
-            }
-        };
-        match tokio::time::timeout(timeout, all).await {
-            Ok(()) => Ok(found),
-            Err(_) => Err(AdapterError::TimedOut { missing: expected, answers: Vec::new() }),
-        }
-    }
-
-    /// A new request; its entry goes when this is dropped.
-    pub(crate) fn ask(&self) -> AskedNodes {
-        let id = RequestId(id::random().into());
-        let (sender, answers) = mpsc::unbounded_channel();
-        lock(&self.waiting).insert(id.clone(), sender);
-        AskedNodes { id, answers, waiting: Arc::clone(&self.waiting) }
-    }
-
-    pub(crate) async fn close(&self) {
-        if let Err(error) = self.adapter.close().await {
-            tracing::warn!(%error, "the adapter did not close");
+    pub(crate) async fn shutdown(&self) {
+        let Some(node) = self.node() else { return };
+        if let Err(error) = node.shutdown().await {
+            tracing::warn!(%error, "the bus did not shut down");
         }
     }
 }
 
-/// A request under way.
-pub(crate) struct AskedNodes {
-    pub(crate) id: RequestId,
-    pub(crate) answers: mpsc::UnboundedReceiver<Answer>,
-    waiting: Arc<Mutex<Waiting>>,
-}
-
-impl Drop for AskedNodes {
-    fn drop(&mut self) {
-        lock(&self.waiting).remove(&self.id);
-    }
-}
-
-/// The way in for an [`Adapter`]: what other nodes ask and answer. Cheap to clone; does not keep the server alive.
-#[derive(Clone)]
-pub struct LocalNode {
-    core: Weak<Core>,
-    waiting: Arc<Mutex<Waiting>>,
-}
-
-impl LocalNode {
-    /// Another node asks something. What it wants answered is answered through [`Adapter::respond`], now or later.
-    pub fn request(&self, namespace: &str, from: &NodeId, request: Request) {
-        let Some(core) = self.core.upgrade() else { return };
-        let Some(place) = read(&core.namespaces).get(namespace).cloned() else {
-            return absent(&core, namespace, from, &request);
-        };
-        let respond = |id, answer| respond(&core, namespace, from, id, answer);
-        match request {
-            Request::Broadcast { audience, payload, volatile, compress, acks: None } => {
-                deliver::broadcast(&core, &place, &audience, payload, Flags { volatile, compress });
-            }
-            Request::Broadcast { audience, payload, compress, acks: Some((id, timeout)), .. } => {
-                ask_clients(&core, &place, namespace, from, id, timeout, (audience, payload, compress));
-            }
-            Request::Join { audience, rooms } => {
-                for socket in place.sockets(&audience) {
-                    socket.join(rooms.clone());
-                }
-            }
-            Request::Leave { audience, rooms } => {
-                for socket in place.sockets(&audience) {
-                    socket.leave(rooms.clone());
-                }
-            }
-            Request::Disconnect { audience, close } => {
-                for socket in place.sockets(&audience) {
-                    if close {
-                        socket.close();
-                    } else {
-                        socket.disconnect();
-                    }
-                }
-            }
-            Request::FetchSockets { id, audience } => {
-                let sockets = place.sockets(&audience).iter().map(describe).collect();
-                respond(id, Answer::Sockets(sockets));
-            }
-            Request::ServerEvent { payload, id } => {
-                let Some(name) = event_name(&payload) else { return };
-                let answer = place.server_event(&name, &payload.event_arguments());
-                if let (Some(id), Some(answer)) = (id, answer) {
-                    respond(id, Answer::ServerEvent(answer));
-                }
-            }
+/// Tells the log, and `listeners`, whenever the state of the bus changes. Holds no handle of the server.
+pub(crate) async fn watch_state(mut state: watch::Receiver<State>, tell: impl Fn(&State)) {
+    loop {
+        let now = state.borrow_and_update().clone();
+        match &now {
+            State::Down { cause, .. } => tracing::warn!(%cause, "the bus is down"),
+            State::Up => tracing::info!("the bus is up"),
+            _ => {}
         }
-    }
-
-    /// Another node answers.
-    pub fn response(&self, response: Response) {
-        if let Some(asker) = lock(&self.waiting).get(&response.id) {
-            // The asker may have stopped listening; the answer is then nobody's.
-            let _ = asker.send(response.answer);
+        tell(&now);
+        if now == State::Closed || state.changed().await.is_err() {
+            return;
         }
     }
 }
 
-impl fmt::Debug for LocalNode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LocalNode")
+/// What of a room's events a bus wants to know.
+pub(crate) fn room_change(event: &RoomEvent) -> Option<RoomChange> {
+    match event {
+        RoomEvent::Created { room } => Some(RoomChange::Opened(Arc::clone(room))),
+        RoomEvent::Deleted { room } => Some(RoomChange::Closed(Arc::clone(room))),
+        _ => None,
     }
 }
 
-fn respond(core: &Core, namespace: &str, to: &NodeId, id: RequestId, answer: Answer) {
-    if let Err(error) = core.cluster.adapter.respond(namespace, to, &Response { id, answer }) {
-        count(&core.counters.publish_failed);
-        tracing::warn!(%error, namespace, "not answered");
-    }
+/// Whom something is for, in the words of the cluster.
+pub(crate) fn options(audience: &Audience, flags: emit::Flags) -> Options {
+    let flags =
+        Flags { volatile: flags.volatile, compress: (!flags.compress).then_some(false), ..Flags::default() };
+    Options { rooms: audience.rooms.to_vec(), except: audience.except.to_vec(), flags }
 }
 
-/// A node without the namespace has nobody in it, which is an answer too.
-fn absent(core: &Core, namespace: &str, from: &NodeId, request: &Request) {
-    match request {
-        Request::Broadcast { acks: Some((id, _)), .. } => {
-            respond(core, namespace, from, id.clone(), Answer::ClientCount(0));
-        }
-        Request::FetchSockets { id, .. } => {
-            respond(core, namespace, from, id.clone(), Answer::Sockets(Vec::new()))
-        }
-        _ => {}
-    }
-}
-
-/// The name of an event.
-fn event_name(payload: &Payload) -> Option<String> {
-    let mut names = serde_json::Deserializer::from_str(payload.text().get(1..)?).into_iter::<String>();
-    names.next()?.ok()
-}
-
-/// What other nodes may know of a socket.
-pub(crate) fn describe(socket: &Socket) -> SocketDescription {
-    let handshake = socket.handshake();
-    SocketDescription {
-        rooms: socket.rooms(),
-        info: socket.info_json(),
-        address: handshake.client_ip().map(|ip| ip.to_string()),
-        secure: handshake.secure(),
-        xdomain: handshake.xdomain(),
-        issued: handshake.issued(),
-        ..SocketDescription::new(Arc::clone(&socket.0.id))
-    }
-}
-
-/// Another node's broadcast that wants answers: counts our clients, and passes on what they say while there is time.
-fn ask_clients(
-    core: &Arc<Core>,
-    place: &Arc<Place>,
-    namespace: &str,
-    from: &NodeId,
-    request: RequestId,
-    timeout: Duration,
-    (audience, payload, compress): (Audience, Payload, bool),
-) {
-    struct Forward {
-        core: Weak<Core>,
-        namespace: Arc<str>,
-        to: NodeId,
-        request: RequestId,
-    }
-    impl Collector for Forward {
-        fn answered(&self, socket: &Arc<str>, answer: Result<Payload, CallError>) {
-            if let (Ok(payload), Some(core)) = (answer, self.core.upgrade()) {
-                let answer = Answer::Ack { socket: Some(Arc::clone(socket)), payload };
-                respond(&core, &self.namespace, &self.to, self.request.clone(), answer);
-            }
-        }
-    }
-    let forward = Forward {
-        core: Arc::downgrade(core),
-        namespace: namespace.into(),
-        to: from.clone(),
-        request: request.clone(),
-    };
-    let asked = ask_local(core, place, &audience, payload, compress, Arc::new(forward));
-    respond(core, namespace, from, request, Answer::ClientCount(asked.asked.len()));
-    if !asked.asked.is_empty() {
-        let limit = timeout.min(Duration::from_secs(24 * 3600));
-        run::spawn(core, async move {
-            tokio::time::sleep(limit).await;
-            drop(asked);
-        });
-    }
-}
-
-/// Sends an event that wants answers to the audience on this node.
+/// Sends an event that wants answers to the audience on this server. `expect` hears how many they are before any of
+/// them can answer.
 pub(crate) fn ask_local(
     core: &Arc<Core>,
     place: &Arc<Place>,
     audience: &Audience,
-    payload: Payload,
-    compress: bool,
+    (payload, compress): (Payload, bool),
     collector: Arc<dyn Collector>,
+    expect: impl FnOnce(usize),
 ) -> AskedSockets {
     let id = place.next_ack();
     let roll = place.roll(audience);
@@ -345,6 +185,7 @@ pub(crate) fn ask_local(
             asked.push(socket);
         }
     });
+    expect(asked.len());
     let broadcast = Broadcast::asking(Arc::clone(&place.name), payload, compress, id);
     deliver::fan_out(&core.counters, &roll, &broadcast, false, |_, _| {});
     AskedSockets {
@@ -366,5 +207,11 @@ impl Drop for AskedSockets {
                 socket.forget_ack(self.id);
             }
         }
+    }
+}
+
+impl fmt::Debug for Membership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Membership").field("node", &self.node()).finish_non_exhaustive()
     }
 }

@@ -99,6 +99,7 @@ pub(crate) async fn decide(wish: Wish) -> Verdict {
     let Some((place, tenancy)) = find(&wish).await else {
         return Verdict::Refused { message: "Invalid namespace".to_owned(), data: None };
     };
+    core.cluster.opened(&place.name).await;
     let mut newcomer = Box::new(make(&wish, place, tenancy));
     let socket = newcomer.socket.clone();
     let skip = newcomer.lost.is_some() && core.config.skip_middlewares;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sockeye_proto::socket::ReadError;
 
 use crate::ack::CallError;
-use crate::adapter::SocketDescription;
-use crate::cluster;
+use crate::cluster::SocketDescription;
+use crate::describe;
 use crate::emit::EmitError;
 use crate::namespace::Namespace;
 use crate::operator::{IntoRooms, Operator};
@@ -40,27 +41,27 @@ impl FoundSocket {
         }
     }
 
-    /// What [`Socket::set_info`] set, as JSON text.
-    pub fn info_json(&self) -> Option<Arc<str>> {
-        match self {
-            Self::Local(socket) => socket.info_json(),
-            Self::Remote(socket) => socket.description.info.clone(),
-        }
-    }
-
-    /// The same, read as a `T`; `None` if nothing was set.
+    /// What [`Socket::set_info`] set, or `socket.data` of a Node server, read as a `T`; `None` if nothing was set.
     ///
     /// # Errors
     /// When it does not fit.
-    pub fn info<T: DeserializeOwned>(&self) -> Result<Option<T>, serde_json::Error> {
-        self.info_json().map(|json| serde_json::from_str(&json)).transpose()
+    pub fn info<T: DeserializeOwned>(&self) -> Result<Option<T>, ReadError> {
+        let data = match self {
+            Self::Local(socket) => &describe::data(socket.info_json().as_deref()),
+            Self::Remote(socket) => &socket.description.data,
+        };
+        match data.text() {
+            "[]" => Ok(None),
+            _ => data.ack_arguments().arg().map(Some),
+        }
     }
 
-    /// What is known about it everywhere.
+    /// What other servers know about it. Of a socket on another server, headers, query and auth are there only if that
+    /// server [shares](crate::ServerBuilder::share_handshake) them.
     pub fn description(&self) -> SocketDescription {
         match self {
-            Self::Local(socket) => cluster::describe(socket),
-            Self::Remote(socket) => socket.description.clone(),
+            Self::Local(socket) => describe::describe(socket),
+            Self::Remote(socket) => SocketDescription::clone(&socket.description),
         }
     }
 
@@ -107,12 +108,12 @@ impl FoundSocket {
 #[derive(Debug, Clone)]
 pub struct RemoteSocket {
     namespace: Namespace,
-    description: SocketDescription,
+    description: Arc<SocketDescription>,
 }
 
 impl RemoteSocket {
     pub(crate) fn new(namespace: Namespace, description: SocketDescription) -> Self {
-        Self { namespace, description }
+        Self { namespace, description: Arc::new(description) }
     }
 
     /// The id.
@@ -148,7 +149,7 @@ impl RemoteSocket {
         args: impl Serialize,
         timeout: Duration,
     ) -> Result<R, CallError> {
-        let answers = self.operator().timeout(timeout).call::<R>(name, args).await;
+        let answers = self.operator().timeout(timeout).single().call::<R>(name, args).await;
         if let Some(error) = answers.error {
             return Err(error.into());
         }

@@ -18,7 +18,7 @@
 //! * [`Server::builder`] says what the server does: [handlers](handler::Handler) with [extractors](extract),
 //!   [middlewares](handler::Middleware), [layers](mod@layer), [namespaces](NamespaceBuilder), settings.
 //! * [`Socket`] is one client in one namespace; [`Namespace`] and [`Server`] reach many; [`Operator`] says which.
-//! * [`Adapter`](adapter::Adapter) joins servers to a cluster.
+//! * A [bus](cluster) joins servers to a cluster.
 //! * The feature `client` puts the browser client into the program: it is served as `/socket.io/socket.io.min.js` and so
 //!   on, as the original server does.
 //!
@@ -35,15 +35,15 @@
 //! * A panic in a handler ends at its socket.
 
 mod ack;
-pub mod adapter;
 mod asking;
 mod builder;
 #[cfg(feature = "client")]
 mod client;
-mod cluster;
+pub mod cluster;
 mod connect;
 mod data;
 mod deliver;
+mod describe;
 mod dispatch;
 mod dynamic;
 mod emit;
@@ -55,6 +55,7 @@ mod id;
 pub mod layer;
 mod link;
 mod listeners;
+mod local;
 mod namespace;
 mod operator;
 mod rate;

@@ -3,17 +3,18 @@
 //! What a namespace does is fixed when the server is built ([`NamespaceBuilder`]); who is in it is the [`Place`].
 //! Children of a dynamic namespace share its rules and live as long as somebody is in them.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::Serialize;
+use smallvec::SmallVec;
 use sockeye_proto::socket::{Arguments, Payload};
 
-use crate::adapter::AdapterError;
 use crate::asking::Asking;
+use crate::cluster::{self, Body, Bus, ClusterError, Incomplete, PATIENCE, RoomChange};
 use crate::emit::EmitError;
 use crate::found::FoundSocket;
 use crate::operator::{IntoRooms, Operator};
@@ -146,9 +147,37 @@ impl Namespace {
     /// The sockets of the namespace, on all nodes.
     ///
     /// # Errors
-    /// When the adapter fails or a node does not answer in time.
-    pub async fn fetch_sockets(&self) -> Result<Vec<FoundSocket>, AdapterError> {
+    /// As [`Operator::fetch_sockets`].
+    pub async fn fetch_sockets(&self) -> Result<Vec<FoundSocket>, Incomplete<Vec<FoundSocket>>> {
         self.all().fetch_sockets().await
+    }
+
+    /// The rooms of the whole cluster, each once, own rooms of sockets included.
+    ///
+    /// # Errors
+    /// When the bus fails or a server does not answer in time. What came is in the error.
+    pub async fn all_rooms(&self) -> Result<HashSet<Arc<str>>, Incomplete<HashSet<Arc<str>>>> {
+        let here = self.rooms();
+        let Some(node) = self.server.0.cluster.node() else { return Ok(here.into_iter().collect()) };
+        let whole = |mut there: HashSet<Arc<str>>| {
+            there.extend(here);
+            there
+        };
+        match node.rooms(&self.place.name, PATIENCE).await {
+            Ok(there) => Ok(whole(there)),
+            Err(error) => Err(error.map(whole)),
+        }
+    }
+
+    /// How many servers have this namespace, this one included.
+    ///
+    /// # Errors
+    /// When the bus does not know.
+    pub async fn server_count(&self) -> Result<usize, cluster::BusError> {
+        match self.server.0.cluster.node() {
+            Some(node) => node.count(&self.place.name).await,
+            None => Ok(1),
+        }
     }
 
     /// Has everybody join rooms, on all nodes.
@@ -169,24 +198,31 @@ impl Namespace {
     /// Sends an event to the other servers: their [`on_server_event`](Self::on_server_event) listeners hear it.
     ///
     /// # Errors
-    /// When the arguments cannot be written or the adapter refuses.
-    pub fn server_side_emit(&self, name: &str, args: impl Serialize) -> Result<(), AdapterError> {
-        let payload = Payload::event(name, &args).map_err(AdapterError::other)?;
-        self.server.0.cluster.server_event(&self.place.name, payload)
+    /// When the arguments cannot be written or the bus refuses.
+    pub fn server_side_emit(&self, name: &str, args: impl Serialize) -> Result<(), ClusterError> {
+        let payload = Payload::event(name, &args)?;
+        if let Some(node) = self.server.0.cluster.node() {
+            node.publish(&node.message(&self.place.name, Body::ServerEvent { payload, request: None }))?;
+        }
+        Ok(())
     }
 
-    /// The same, and gathers one answer of each other server.
+    /// The same, and gathers one answer of each other server, for 5 s. An answer without arguments is that of a server
+    /// where nobody listens, or has nothing to say.
     ///
     /// # Errors
-    /// When the arguments cannot be written, the adapter refuses, or a server does not answer within 5 s; the error
-    /// then has the answers that came.
+    /// When the arguments cannot be written, the bus refuses, or a server does not answer in time. The error has the
+    /// answers that came, and who is missing.
     pub async fn server_side_call(
         &self,
         name: &str,
         args: impl Serialize,
-    ) -> Result<Vec<Payload>, AdapterError> {
-        let payload = Payload::event(name, &args).map_err(AdapterError::other)?;
-        self.server.0.cluster.server_call(&self.place.name, payload).await
+    ) -> Result<Vec<Payload>, Incomplete<Vec<Payload>>> {
+        let payload = Payload::event(name, &args).map_err(|error| Incomplete::new(Vec::new(), error))?;
+        match self.server.0.cluster.node() {
+            Some(node) => node.call(&self.place.name, payload, PATIENCE).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Listens to what other servers send with [`server_side_emit`](Self::server_side_emit). What the listener returns
@@ -231,6 +267,8 @@ pub(crate) struct Place {
     pub(crate) rooms: Mutex<Rooms<Member>>,
     /// Room events that have happened and not been told. Filled under the lock of `rooms`, so in order.
     told: Mutex<VecDeque<RoomEvent>>,
+    /// A bus that has channels for rooms.
+    pub(crate) watcher: Option<Arc<dyn Bus>>,
     telling: Mutex<()>,
     acks: AtomicU64,
     /// Listeners of outgoing events, the namespace's and those of its sockets.
@@ -248,6 +286,7 @@ impl Place {
             tenants: AtomicUsize::new(0),
             rooms: Mutex::default(),
             told: Mutex::default(),
+            watcher: None,
             telling: Mutex::default(),
             acks: AtomicU64::new(0),
             outgoing,
@@ -338,11 +377,35 @@ impl Place {
     /// Changes the rooms and notes what happened, in order.
     fn change<R>(&self, change: impl FnOnce(&mut Rooms<Member>, &mut dyn FnMut(RoomEvent)) -> R) -> R {
         let mut rooms = lock(&self.rooms);
+        if let Some(bus) = &self.watcher {
+            return self.change_watched(&mut rooms, &**bus, change);
+        }
         if self.rules.rooms.is_empty() {
             return change(&mut rooms, &mut |_| {});
         }
         let mut told = lock(&self.told);
         change(&mut rooms, &mut |event| told.push_back(event))
+    }
+
+    /// The same where the bus has to hear of it, in order as well: so before the rooms are free again.
+    fn change_watched<R>(
+        &self,
+        rooms: &mut Rooms<Member>,
+        bus: &dyn Bus,
+        change: impl FnOnce(&mut Rooms<Member>, &mut dyn FnMut(RoomEvent)) -> R,
+    ) -> R {
+        let mut changes: SmallVec<[RoomChange; 4]> = SmallVec::new();
+        let mut told = (!self.rules.rooms.is_empty()).then(|| lock(&self.told));
+        let changed = change(rooms, &mut |event| {
+            changes.extend(cluster::room_change(&event));
+            if let Some(told) = &mut told {
+                told.push_back(event);
+            }
+        });
+        if !changes.is_empty() {
+            bus.rooms(&self.name, &changes);
+        }
+        changed
     }
 
     /// Tells the listeners what happened to the rooms. Call it without a lock: they are the application's.

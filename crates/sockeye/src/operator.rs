@@ -8,9 +8,8 @@ use smallvec::SmallVec;
 use sockeye_proto::socket::Payload;
 
 use crate::ack::TIMEOUT;
-use crate::adapter::{AdapterError, Request};
 use crate::asking::{Asking, Gathered};
-use crate::cluster::{self, PATIENCE};
+use crate::cluster::{self, Body, Incomplete, Node, Options, PATIENCE};
 use crate::deliver;
 use crate::emit::{EmitError, Flags};
 use crate::found::{FoundSocket, RemoteSocket};
@@ -93,6 +92,8 @@ pub struct Operator {
     audience: Audience,
     flags: Flags,
     local: bool,
+    /// There is one socket at most: its answer is all there is.
+    single: bool,
     timeout: Option<Duration>,
 }
 
@@ -103,12 +104,18 @@ impl Operator {
             audience: Audience::default(),
             flags: Flags::default(),
             local: false,
+            single: false,
             timeout: None,
         }
     }
 
     pub(crate) fn flags(mut self, flags: Flags) -> Self {
         self.flags = flags;
+        self
+    }
+
+    pub(crate) fn single(mut self) -> Self {
+        self.single = true;
         self
     }
 
@@ -177,16 +184,10 @@ impl Operator {
     pub fn emit_payload(self, payload: Payload) {
         let core = &self.namespace.server.0;
         let place = &self.namespace.place;
-        if self.goes_out() {
-            let request = Request::Broadcast {
-                audience: self.audience.clone(),
-                payload: payload.clone(),
-                volatile: self.flags.volatile,
-                compress: self.flags.compress,
-                acks: None,
-            };
-            core.cluster.publish(core, &place.name, &request);
-        }
+        let payload = match self.others() {
+            Some(node) => self.publish_event(node, payload),
+            None => payload,
+        };
         deliver::broadcast(core, place, &self.audience, payload, self.flags);
     }
 
@@ -222,41 +223,44 @@ impl Operator {
         let core = &self.namespace.server.0;
         let place = &self.namespace.place;
         let timeout = self.timeout.unwrap_or(TIMEOUT);
-        let nodes = self.goes_out().then(|| {
-            let asked = core.cluster.ask();
-            let request = Request::Broadcast {
-                audience: self.audience.clone(),
-                payload: payload.clone(),
-                volatile: false,
-                compress: self.flags.compress,
-                acks: Some((asked.id.clone(), timeout)),
-            };
-            core.cluster.publish(core, &place.name, &request);
-            asked
+        let nodes = self.others().map(|node| {
+            let mut options = cluster::options(&self.audience, Flags { volatile: false, ..self.flags });
+            options.flags.timeout = Some(timeout);
+            options.flags.expect_single_response = self.single;
+            node.ask(&place.name, payload.clone(), options).inspect_err(|error| unsent(&place.name, error))
         });
         let gathered = Arc::new(Gathered::default());
-        let compress = self.flags.compress;
-        let sockets = cluster::ask_local(core, place, &self.audience, payload, compress, gathered.clone());
-        Asking::sent(self.namespace, gathered, sockets, nodes, timeout)
+        let event = (payload, self.flags.compress);
+        let sockets = cluster::ask_local(core, place, &self.audience, event, gathered.clone(), |_| {});
+        Asking::sent(gathered, sockets, nodes, timeout)
     }
 
-    /// The sockets: those of this node as they are, those of others as far as their node tells.
+    /// The sockets: those of this server as they are, those of others as far as their servers tell.
     ///
     /// # Errors
-    /// When the adapter fails or a node does not answer in time.
-    pub async fn fetch_sockets(self) -> Result<Vec<FoundSocket>, AdapterError> {
+    /// When the bus fails or a server does not answer in time. What was found is in the error, and who is missing:
+    /// `unwrap_or_else(Incomplete::into_partial)` if that will do.
+    pub async fn fetch_sockets(self) -> Result<Vec<FoundSocket>, Incomplete<Vec<FoundSocket>>> {
         let place = &self.namespace.place;
         let here = place.sockets(&self.audience).into_iter().map(FoundSocket::Local);
         let mut found: Vec<_> = here.collect();
-        if self.goes_out() {
-            let core = &self.namespace.server.0;
-            let timeout = self.timeout.unwrap_or(PATIENCE);
-            let there = core.cluster.fetch(&place.name, self.audience, timeout).await?;
+        let Some(node) = self.others() else { return Ok(found) };
+        let options = self.options();
+        let mut add = |there: Vec<_>| {
             found.extend(there.into_iter().map(|description| {
                 FoundSocket::Remote(RemoteSocket::new(self.namespace.clone(), description))
             }));
+        };
+        match node.fetch(&place.name, options, self.timeout.unwrap_or(PATIENCE)).await {
+            Ok(there) => {
+                add(there);
+                Ok(found)
+            }
+            Err(Incomplete { partial, error, .. }) => {
+                add(partial);
+                Err(Incomplete::new(found, error))
+            }
         }
-        Ok(found)
     }
 
     /// The sockets of this node, in order.
@@ -267,7 +271,7 @@ impl Operator {
     /// Has them join rooms. At once on this node.
     pub fn sockets_join(self, rooms: impl IntoRooms) {
         let rooms = rooms.into_rooms().into_vec();
-        for socket in self.request(|audience| Request::Join { audience, rooms: rooms.clone() }) {
+        for socket in self.tell(|options| Body::Join { options, rooms: rooms.clone() }) {
             socket.join(rooms.clone());
         }
     }
@@ -275,14 +279,14 @@ impl Operator {
     /// Has them leave rooms. At once on this node.
     pub fn sockets_leave(self, rooms: impl IntoRooms) {
         let rooms = rooms.into_rooms().into_vec();
-        for socket in self.request(|audience| Request::Leave { audience, rooms: rooms.clone() }) {
+        for socket in self.tell(|options| Body::Leave { options, rooms: rooms.clone() }) {
             socket.leave(rooms.clone());
         }
     }
 
     /// Disconnects them; with `close`, their whole sessions. At once on this node.
     pub fn disconnect_sockets(self, close: bool) {
-        for socket in self.request(|audience| Request::Disconnect { audience, close }) {
+        for socket in self.tell(|options| Body::Disconnect { options, close }) {
             if close {
                 socket.close();
             } else {
@@ -291,19 +295,44 @@ impl Operator {
         }
     }
 
-    /// Whether other nodes have to hear of it.
-    fn goes_out(&self) -> bool {
-        !self.local && !self.namespace.server.0.cluster.is_alone()
+    /// Through whom others have to hear of it, if they have to.
+    fn others(&self) -> Option<&Arc<Node>> {
+        self.namespace.server.0.cluster.node().filter(|_| !self.local)
     }
 
-    /// Asks the others, and gives the sockets of this node.
-    fn request(&self, request: impl FnOnce(Audience) -> Request) -> Vec<Socket> {
-        let core = &self.namespace.server.0;
-        if self.goes_out() {
-            core.cluster.publish(core, self.namespace.name(), &request(self.audience.clone()));
+    fn options(&self) -> Options {
+        cluster::options(&self.audience, self.flags)
+    }
+
+    /// Tells the others of an event; gives it back for our own.
+    fn publish_event(&self, node: &Node, payload: Payload) -> Payload {
+        let name = &self.namespace.place.name;
+        let body = Body::Broadcast { payload, options: self.options(), request: None };
+        let message = node.message(name, body);
+        if let Err(error) = node.publish(&message) {
+            unsent(name, &error);
+        }
+        match message.body {
+            Body::Broadcast { payload, .. } => payload,
+            _ => unreachable!("it is the broadcast from above"),
+        }
+    }
+
+    /// Tells the others what to do, and gives the sockets of this server to do it with.
+    fn tell(&self, what: impl FnOnce(Options) -> Body) -> Vec<Socket> {
+        if let Some(node) = self.others() {
+            let name = &self.namespace.place.name;
+            let options = cluster::options(&self.audience, Flags::default());
+            if let Err(error) = node.publish(&node.message(name, what(options))) {
+                unsent(name, &error);
+            }
         }
         self.namespace.place.sockets(&self.audience)
     }
+}
+
+fn unsent(namespace: &str, error: &cluster::BusError) {
+    tracing::debug!(%error, namespace, "the other servers were not told");
 }
 
 fn add(to: &mut SmallVec<[Arc<str>; 1]>, rooms: impl IntoRooms) {

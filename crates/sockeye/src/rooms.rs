@@ -228,6 +228,11 @@ impl<M> Rooms<M> {
         })
     }
 
+    /// Whether anybody is in a room.
+    pub(crate) fn has(&self, room: &str) -> bool {
+        self.rooms.contains_key(room) || self.members.get(room).is_some_and(|seat| seat.in_own_room)
+    }
+
     /// All rooms, own rooms included, in no particular order.
     pub(crate) fn all_rooms(&self) -> Vec<Arc<str>> {
         let own = self.members.iter().filter(|(id, seat)| seat.in_own_room && !self.rooms.contains_key(*id));

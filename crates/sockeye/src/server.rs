@@ -18,10 +18,10 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::adapter::AdapterError;
 use crate::asking::Asking;
 use crate::builder::ServerBuilder;
-use crate::cluster::Cluster;
+use crate::cluster;
+use crate::cluster::{BusError, ClusterError, Incomplete, Membership, NodeStats, State};
 use crate::data::Data;
 use crate::dispatch::{self, Complaint};
 use crate::dynamic::Parent;
@@ -66,7 +66,7 @@ pub(crate) struct Core {
     pub(crate) states: States,
     pub(crate) namespaces: RwLock<HashMap<Arc<str>, Arc<Place>>>,
     pub(crate) parents: Vec<Arc<Parent>>,
-    pub(crate) cluster: Cluster,
+    pub(crate) cluster: Membership,
     pub(crate) recovery: Option<Recovery>,
     pub(crate) counters: Counters,
     pub(crate) engine: Engine<Hall>,
@@ -97,8 +97,10 @@ pub(crate) struct Config {
     pub(crate) on_new_namespace: Vec<NamespaceListener>,
     pub(crate) on_refused: Vec<RefusedListener>,
     pub(crate) on_expired: Vec<ExpiredListener>,
+    pub(crate) on_cluster_state: Vec<ClusterListener>,
 }
 
+pub(crate) type ClusterListener = Arc<dyn Fn(&State) + Send + Sync>;
 pub(crate) type NamespaceListener = Arc<dyn Fn(&Namespace) + Send + Sync>;
 pub(crate) type ExpiredListener = Arc<dyn Fn(&ExpiredSession) + Send + Sync>;
 pub(crate) type RefusedListener = Arc<dyn Fn(&Parts, &sockeye_engine::Refused) + Send + Sync>;
@@ -258,8 +260,8 @@ impl Server {
     /// The sockets of the main namespace, on all nodes.
     ///
     /// # Errors
-    /// When the adapter fails or a node does not answer in time.
-    pub async fn fetch_sockets(&self) -> Result<Vec<FoundSocket>, AdapterError> {
+    /// As [`Operator::fetch_sockets`].
+    pub async fn fetch_sockets(&self) -> Result<Vec<FoundSocket>, Incomplete<Vec<FoundSocket>>> {
         self.main().fetch_sockets().await
     }
 
@@ -282,7 +284,7 @@ impl Server {
     ///
     /// # Errors
     /// See [`Namespace::server_side_emit`].
-    pub fn server_side_emit(&self, name: &str, args: impl Serialize) -> Result<(), AdapterError> {
+    pub fn server_side_emit(&self, name: &str, args: impl Serialize) -> Result<(), ClusterError> {
         self.main().server_side_emit(name, args)
     }
 
@@ -294,7 +296,7 @@ impl Server {
         &self,
         name: &str,
         args: impl Serialize,
-    ) -> Result<Vec<Payload>, AdapterError> {
+    ) -> Result<Vec<Payload>, Incomplete<Vec<Payload>>> {
         self.main().server_side_call(name, args).await
     }
 
@@ -310,9 +312,33 @@ impl Server {
     /// How many servers there are, this one included.
     ///
     /// # Errors
-    /// When the adapter does not know.
-    pub async fn server_count(&self) -> Result<usize, AdapterError> {
-        self.0.cluster.server_count("/").await
+    /// When the bus does not know.
+    pub async fn server_count(&self) -> Result<usize, BusError> {
+        self.main().server_count().await
+    }
+
+    /// The rooms of the main namespace in the whole cluster.
+    ///
+    /// # Errors
+    /// See [`Namespace::all_rooms`].
+    pub async fn all_rooms(&self) -> Result<HashSet<Arc<str>>, Incomplete<HashSet<Arc<str>>>> {
+        self.main().all_rooms().await
+    }
+
+    /// Whether the bus to other servers is up, now and later. `None` if this server is alone.
+    ///
+    /// A load balancer may still send clients to a server whose bus is down: it serves its own. What it cannot do is
+    /// reach the others' clients.
+    pub fn cluster_state(&self) -> Option<watch::Receiver<State>> {
+        self.0.cluster.node().map(|node| node.state())
+    }
+
+    /// Until the namespaces that exist now are subscribed to on the bus; not longer than 2 s for each while the bus is
+    /// down. Nothing to wait for if this server is alone.
+    pub async fn cluster_joined(&self) {
+        for namespace in self.namespaces() {
+            self.0.cluster.opened(namespace.name()).await;
+        }
     }
 
     /// Takes over a stream on which the head of a WebSocket upgrade request has been read and nothing was answered:
@@ -327,7 +353,7 @@ impl Server {
 
     /// Goes down in order: no new client gets in, every socket leaves with `server shutting down`, what is queued
     /// for the clients is sent, and what is left after `deadline` is cut. The clients see their connection closed
-    /// and come back to another server, or to this one when it is up again. Then the adapter is closed.
+    /// and come back to another server, or to this one when it is up again. Then the bus is shut down.
     ///
     /// Calling it again does no harm.
     pub async fn drain(&self, deadline: Duration) {
@@ -336,7 +362,7 @@ impl Server {
         self.0.engine.drain(deadline).await;
         // Handlers may still be writing to a database. Whoever does not come to an end is left behind.
         let _ = tokio::time::timeout_at(until, self.0.handlers_ended()).await;
-        self.0.cluster.close().await;
+        self.0.cluster.shutdown().await;
     }
 
     /// [`drain`](Self::drain) without patience.
@@ -370,6 +396,7 @@ impl Server {
                 stats.acks += member.socket.upgrade().map_or(0, |socket| socket.acks());
             });
         }
+        stats.cluster = core.cluster.node().map_or_else(NodeStats::default, |node| node.stats());
         if let Some(recovery) = &core.recovery {
             let store = lock(&recovery.store);
             stats.recovery_sessions = store.sessions();
@@ -390,7 +417,7 @@ pub(crate) struct Making {
     pub(crate) config: Config,
     pub(crate) states: States,
     pub(crate) parents: Vec<Arc<Parent>>,
-    pub(crate) cluster: Cluster,
+    pub(crate) cluster: Membership,
     pub(crate) recovery: Option<Recovery>,
     pub(crate) engine: Engine<Hall>,
 }
@@ -414,10 +441,31 @@ impl Core {
         }
     }
 
+    /// Watches the bus, once there is a runtime to do it in.
+    fn watch_cluster(&self, runtime: &Handle) {
+        let Some(node) = self.cluster.node() else { return };
+        let listeners = self.config.on_cluster_state.clone();
+        runtime.spawn(cluster::watch_state(node.state(), move |state| {
+            for listener in &listeners {
+                let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| listener(state)));
+                if let Err(panic) = told {
+                    tracing::error!(
+                        panic = crate::run::message(&*panic),
+                        "a listener of the cluster panicked"
+                    );
+                }
+            }
+        }));
+    }
+
     /// The runtime of the sessions, remembered from the first one on.
     pub(crate) fn runtime(&self) -> Option<Handle> {
         if let Ok(current) = Handle::try_current() {
-            return Some(self.runtime.get_or_init(|| current).clone());
+            let runtime = self.runtime.get_or_init(|| {
+                self.watch_cluster(&current);
+                current
+            });
+            return Some(runtime.clone());
         }
         self.runtime.get().cloned()
     }
@@ -477,13 +525,15 @@ impl Core {
         if let Some(place) = namespaces.get(name) {
             return (Arc::clone(place), false);
         }
-        let place = Arc::new(make());
+        let mut place = make();
+        place.watcher = self.cluster.room_watcher();
+        let place = Arc::new(place);
         namespaces.insert(Arc::clone(&place.name), Arc::clone(&place));
         (place, true)
     }
 
     pub(crate) fn announce(&self, namespace: &Namespace) {
-        self.cluster.namespace_opened(namespace.name());
+        self.cluster.namespace_opened(&namespace.place.name);
         if namespace.name() == "/" {
             return;
         }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use crate::cluster::NodeStats;
+
 macro_rules! counters {
     ($(#[$doc:meta] $name:ident)*) => {
         /// The hall's counters, shared by everything in one server.
@@ -38,6 +40,8 @@ macro_rules! counters {
             pub recovery_sessions: usize,
             /// Bytes kept for connection state recovery now.
             pub recovery_bytes: usize,
+            /// What went between this server and others; all zero if it is alone.
+            pub cluster: NodeStats,
             $(#[$doc] pub $name: u64,)*
         }
 
@@ -54,6 +58,7 @@ macro_rules! counters {
                     tasks: self.tasks.load(Relaxed),
                     recovery_sessions: 0,
                     recovery_bytes: 0,
+                    cluster: NodeStats::default(),
                     $($name: self.$name.load(Relaxed),)*
                 }
             }
@@ -90,8 +95,6 @@ counters! {
     slow_consumers
     /// Volatile packets dropped because the recipient was not writable.
     volatile_dropped
-    /// Messages that could not be handed to the adapter.
-    publish_failed
 }
 
 /// Adds one.

@@ -1,0 +1,147 @@
+//! What other servers of a cluster have done here, to sockets of this one.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use sockeye_proto::cluster::{Message, Options, SocketDescription};
+use sockeye_proto::socket::Payload;
+
+use crate::ack::{CallError, Collector};
+use crate::cluster::{self, Answering, Local, Position};
+use crate::deliver;
+use crate::describe::describe;
+use crate::emit::Flags;
+use crate::namespace::Place;
+use crate::rooms::Audience;
+use crate::run;
+use crate::server::Core;
+use crate::socket::Socket;
+use crate::sync::{lock, read};
+
+/// This server, as its node sees it. Does not keep it alive.
+pub(crate) struct Here(Weak<Core>);
+
+/// How long clients asked by another server may answer, if that does not say.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// However long it says.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+impl Here {
+    pub(crate) fn new(core: Weak<Core>) -> Self {
+        Self(core)
+    }
+
+    fn at(&self, namespace: &str) -> Option<(Arc<Core>, Arc<Place>)> {
+        let core = self.0.upgrade()?;
+        let place = read(&core.namespaces).get(namespace).cloned()?;
+        Some((core, place))
+    }
+
+    fn found(&self, namespace: &str, options: &Options) -> Vec<Socket> {
+        self.at(namespace).map_or_else(Vec::new, |(_, place)| place.sockets(&audience(options)))
+    }
+}
+
+impl Local for Here {
+    fn broadcast(&self, namespace: &str, payload: Payload, options: &Options, _: Option<Position>) {
+        if let Some((core, place)) = self.at(namespace) {
+            deliver::broadcast(&core, &place, &audience(options), payload, flags(options));
+        }
+    }
+
+    fn ask(&self, namespace: &str, payload: Payload, options: &Options, answers: Answering) {
+        struct Forward(Answering);
+        impl Collector for Forward {
+            fn answered(&self, _: &Arc<str>, answer: Result<Payload, CallError>) {
+                if let Ok(payload) = answer {
+                    self.0.answer(payload);
+                }
+            }
+        }
+        let Some((core, place)) = self.at(namespace) else { return answers.count(0) };
+        let forward = Arc::new(Forward(answers.clone()));
+        let event = (payload, flags(options).compress);
+        let asked = cluster::ask_local(&core, &place, &audience(options), event, forward, |count| {
+            answers.count(count);
+        });
+        if !asked.asked.is_empty() {
+            let limit = options.flags.timeout.unwrap_or(PATIENCE).min(LONGEST);
+            run::spawn(&core, async move {
+                tokio::time::sleep(limit).await;
+                drop(asked);
+            });
+        }
+    }
+
+    fn join(&self, namespace: &str, options: &Options, rooms: &[Arc<str>]) {
+        for socket in self.found(namespace, options) {
+            socket.join(rooms.to_vec());
+        }
+    }
+
+    fn leave(&self, namespace: &str, options: &Options, rooms: &[Arc<str>]) {
+        for socket in self.found(namespace, options) {
+            socket.leave(rooms.to_vec());
+        }
+    }
+
+    fn disconnect(&self, namespace: &str, options: &Options, close: bool) {
+        for socket in self.found(namespace, options) {
+            if close {
+                socket.close();
+            } else {
+                socket.disconnect();
+            }
+        }
+    }
+
+    fn sockets(&self, namespace: &str, options: &Options) -> Vec<SocketDescription> {
+        self.found(namespace, options).iter().map(describe).collect()
+    }
+
+    fn ids(&self, namespace: &str, options: &Options) -> Vec<Arc<str>> {
+        self.found(namespace, options).into_iter().map(|socket| Arc::clone(&socket.0.id)).collect()
+    }
+
+    fn rooms(&self, namespace: &str) -> Vec<Arc<str>> {
+        self.at(namespace).map_or_else(Vec::new, |(_, place)| lock(&place.rooms).all_rooms())
+    }
+
+    fn has_room(&self, namespace: &str, room: &str) -> bool {
+        self.at(namespace).is_some_and(|(_, place)| lock(&place.rooms).has(room))
+    }
+
+    fn server_event(&self, namespace: &str, payload: &Payload) -> Option<Payload> {
+        let (_, place) = self.at(namespace)?;
+        place.server_event(&payload.name()?, &payload.event_arguments())
+    }
+
+    fn own(&self, message: Message, at: Option<Position>) {
+        // Without a log that clients are recovered from, it was delivered when it was published.
+        let _ = (message, at);
+    }
+
+    fn gap(&self, namespace: Option<&str>) {
+        tracing::warn!(namespace, "the log of the bus has gone on without us: clients have missed events");
+    }
+}
+
+fn audience(options: &Options) -> Audience {
+    // Rooms come from elsewhere: said twice, a room must not be looked at twice.
+    fn distinct(rooms: &[Arc<str>]) -> smallvec::SmallVec<[Arc<str>; 1]> {
+        match rooms {
+            [] | [_] => rooms.iter().cloned().collect(),
+            _ => {
+                let mut seen = HashSet::with_capacity(rooms.len());
+                rooms.iter().filter(|room| seen.insert(&***room)).cloned().collect()
+            }
+        }
+    }
+    Audience { rooms: distinct(&options.rooms), except: distinct(&options.except) }
+}
+
+fn flags(options: &Options) -> Flags {
+    Flags { volatile: options.flags.volatile, compress: options.flags.compress.unwrap_or(true) }
+}
