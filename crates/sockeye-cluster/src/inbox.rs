@@ -93,9 +93,11 @@ pub trait Receive: Send + Sync {
     /// See [`Inbox::gap`].
     fn gap(&self, namespace: Option<&str>);
     /// See [`Inbox::opened`].
-    fn opened(&self, namespace: &str);
+    fn opened(&self, namespace: &str) {
+        let _ = namespace;
+    }
     /// See [`Inbox::tick`].
-    fn tick(&self);
+    fn tick(&self) {}
     /// See [`Inbox::has_room`].
     fn has_room(&self, namespace: &str, room: &str) -> bool;
 }

@@ -49,9 +49,9 @@ fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
 async fn broadcasts_reach_every_server_once() {
     let three = on(TestBus::new());
     let Three { a, b, c, at_b, .. } = &three;
-    let (mut at_a, a_id) = Client::join(&a).await;
-    let (mut anna, b_id) = Client::join(&b).await;
-    let (mut carl, _) = Client::join(&c).await;
+    let (mut at_a, a_id) = Client::join(a).await;
+    let (mut anna, b_id) = Client::join(b).await;
+    let (mut carl, _) = Client::join(c).await;
     b.local().sockets_join("r");
     c.local().sockets_join(["r", "s"]);
     a.emit("all", 1).unwrap();
@@ -88,7 +88,7 @@ async fn broadcasts_reach_every_server_once() {
 async fn binary_goes_along() {
     let three = on(TestBus::new());
     let Three { a, b, .. } = &three;
-    let (mut anna, _) = Client::join(&b).await;
+    let (mut anna, _) = Client::join(b).await;
     a.emit("bytes", serde_bytes::Bytes::new(b"abc")).unwrap();
     anna.hears(r#"51-["bytes",{"_placeholder":true,"num":0}]"#).await;
     anna.hears("<abc>").await;
@@ -98,8 +98,8 @@ async fn binary_goes_along() {
 async fn joining_leaving_disconnecting_across_servers() {
     let three = on(TestBus::new());
     let Three { a, b, c, .. } = &three;
-    let (mut client, id) = Client::join(&b).await;
-    let (mut other, _) = Client::join(&c).await;
+    let (mut client, id) = Client::join(b).await;
+    let (mut other, _) = Client::join(c).await;
     let socket = b.of("/").socket(&id).unwrap();
     a.to(&id).sockets_join(["r", "s"]);
     settle().await;
@@ -123,9 +123,9 @@ async fn sockets_are_found_and_reached_wherever_they_are() {
     for bus in kinds() {
         let three = on(bus);
         let Three { a, b, c, .. } = &three;
-        let (_at_a, a_id) = Client::join(&a).await;
-        let (mut at_b, b_id) = Client::join(&b).await;
-        let (_at_c, c_id) = Client::join(&c).await;
+        let (_at_a, a_id) = Client::join(a).await;
+        let (mut at_b, b_id) = Client::join(b).await;
+        let (_at_c, c_id) = Client::join(c).await;
         b.of("/").socket(&b_id).unwrap().set_info("from b").unwrap();
         b.to(&b_id).sockets_join("r");
         let found = a.fetch_sockets().await.unwrap();
@@ -158,7 +158,7 @@ async fn secrets_stay_unless_they_are_shared() {
     let told = async |share: bool| -> SocketDescription {
         let three = built(TestBus::new(), |builder| builder.share_handshake(share));
         let Three { a, b, .. } = &three;
-        let mut client = Client::open_with(&b, "EIO=4&token=query-secret", 1 << 20).await;
+        let mut client = Client::open_with(b, "EIO=4&token=query-secret", 1 << 20).await;
         client.say(r#"0{"token":"auth-secret"}"#).await;
         client.hear().await;
         a.fetch_sockets().await.unwrap()[0].description()
@@ -181,9 +181,9 @@ async fn answers_are_gathered_across_servers() {
     for bus in kinds() {
         let three = on(bus);
         let Three { a, b, .. } = &three;
-        let (mut at_a, a_id) = Client::join(&a).await;
-        let (mut at_b, b_id) = Client::join(&b).await;
-        let (_silent, _) = Client::join(&b).await;
+        let (mut at_a, a_id) = Client::join(a).await;
+        let (mut at_b, b_id) = Client::join(b).await;
+        let (_silent, _) = Client::join(b).await;
         let call = tokio::spawn(a.timeout(Duration::from_secs(3)).call::<u32>("n", 1).into_future());
         at_a.hears(r#"20["n",1]"#).await;
         at_a.say("30[1]").await;
@@ -243,7 +243,7 @@ async fn servers_talk_among_themselves() {
 async fn the_dead_are_named_and_the_others_answer() {
     let three = on(TestBus::new());
     let Three { a, b, at_c, .. } = &three;
-    let (mut anna, _) = Client::join(&b).await;
+    let (mut anna, _) = Client::join(b).await;
     a.on_server_event("ping", |_| None);
     b.on_server_event("ping", |_| Payload::args(&1).ok());
     at_c.kill();
@@ -284,8 +284,8 @@ async fn who_dies_during_a_question_is_not_waited_for() {
 async fn a_slow_server_delays_only_who_asks_it() {
     let three = on(TestBus::new());
     let Three { a, b, c, at_c, .. } = &three;
-    let (mut anna, _) = Client::join(&b).await;
-    let (mut carl, c_id) = Client::join(&c).await;
+    let (mut anna, _) = Client::join(b).await;
+    let (mut carl, c_id) = Client::join(c).await;
     at_c.delay(Duration::from_secs(3));
     let start = Instant::now();
     a.emit("news", 1).unwrap();
@@ -306,7 +306,7 @@ async fn a_slow_server_delays_only_who_asks_it() {
 async fn repeated_answers_count_once() {
     let three = on(TestBus::new());
     let Three { a, b, at_b, at_c, .. } = &three;
-    let (_anna, _) = Client::join(&b).await;
+    let (_anna, _) = Client::join(b).await;
     // Asked twice, they answer twice.
     at_b.twice(true);
     at_c.twice(true);
@@ -330,8 +330,8 @@ async fn while_the_bus_is_down_everybody_serves_their_own() {
         })
     });
     let Three { a, b, at_b, .. } = &three;
-    let (mut anna, _) = Client::join(&a).await;
-    let (mut ben, b_id) = Client::join(&b).await;
+    let (mut anna, _) = Client::join(a).await;
+    let (mut ben, b_id) = Client::join(b).await;
     settle().await;
     assert_eq!(states.take(), ["Up", "Up", "Up"]);
     at_b.cut(true);
@@ -387,10 +387,10 @@ async fn a_namespace_that_only_one_server_has() {
 async fn namespaces_come_and_go_on_the_bus() {
     let three = built(TestBus::new(), |builder| builder.dynamic_namespace("/room/{id}", |ns| ns));
     let Three { a, b, .. } = &three;
-    let mut anna = Client::open(&a).await;
+    let mut anna = Client::open(a).await;
     anna.say("0/room/1,").await;
     anna.hear().await;
-    let mut ben = Client::open(&b).await;
+    let mut ben = Client::open(b).await;
     for _ in 0..3 {
         ben.say("0/room/1,").await;
         ben.hear().await;
@@ -409,7 +409,7 @@ async fn namespaces_come_and_go_on_the_bus() {
 async fn nothing_that_is_said_on_the_bus_does_harm() {
     let three = on(TestBus::new());
     let Three { a, b, bus, .. } = &three;
-    let (mut anna, a_id) = Client::join(&a).await;
+    let (mut anna, a_id) = Client::join(a).await;
     let say = |from: Option<&str>, body: Body| {
         bus.inject(&Message { from: from.map(Into::into), namespace: "/".into(), body });
     };
@@ -467,7 +467,7 @@ async fn nothing_that_is_said_on_the_bus_does_harm() {
 async fn old_questions_about_one_socket_are_answered_by_who_has_it() {
     let three = on(TestBus::new());
     let Three { a, bus, .. } = &three;
-    let (mut anna, a_id) = Client::join(&a).await;
+    let (mut anna, a_id) = Client::join(a).await;
     let socket = a.of("/").socket(&a_id).unwrap();
     let ask = |body: Body| {
         bus.inject(&Message { from: Some("old".into()), namespace: "/".into(), body });
