@@ -13,30 +13,43 @@
 //! | `own` | the same by the room named by its id |
 //! | `room` | the same by a room that it alone is in |
 //! | `room-of-100000` | the same, beside 100,000 other rooms |
-//! | `fanout` | one recipient of a broadcast to 100, over sockets, the frame shared |
+//! | `room-of-1000000` | the same, beside a million |
+//! | `fanout-10` … `fanout-8000` | one recipient of a broadcast to so many, the frame shared |
+//! | `attachment` | one event with 64 KiB of binary in, its handler, the same as its ack out |
+//! | `publish` | one recipient of a broadcast to 100 from inside a handler: queued, and written when the turn ends |
 
 use std::hint::black_box;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 
 use bytes::Bytes;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
-use sockeye::{Data, Server, Socket};
+use sockeye::{AckSender, Data, RawArgs, Server, Socket};
 use sockeye_proto::socket::{Choice, Decoder, Dialect, Limits, Protocol, encode_event};
 use sockeye_proto::websocket::frame::{self, OpCode};
 use sockeye_proto::websocket::{Event, Reader, ReaderConfig, Role};
 
+/// Of `publish`.
 const RECIPIENTS: usize = 100;
 const TEXT: &str = "sixty-four bytes of text or so, as people write it to each other";
 
 fn main() {
+    let limits = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, ..limits }).expect("more descriptors");
     let arguments: Vec<String> = std::env::args().collect();
     let times = arguments.get(2).and_then(|times| times.parse().ok()).unwrap_or(1000);
     match arguments.get(1).map(String::as_str) {
         Some("decode") => decode(times),
         Some("encode") => encode(times),
         Some("dispatch") => connected(|io| dispatch(io, times)),
-        Some("fanout") => connected(|io| fanout(io, times / RECIPIENTS)),
+        Some("fanout-10") => connected(|io| fanout(io, times, 10)),
+        Some("fanout-100") => connected(|io| fanout(io, times, 100)),
+        Some("fanout-1000") => connected(|io| fanout(io, times, 1000)),
+        // Two descriptors each; more than 20,000 is more than many systems let one process have.
+        Some("fanout-8000") => connected(|io| fanout(io, times, 8000)),
+        Some("attachment") => connected(|io| attachment(io, times)),
+        Some("publish") => connected(|io| publish(io, times)),
         Some("direct") => connected(|io| alone(io, times, 0, |socket| drop(socket.emit("news", TEXT)))),
         Some("own") => connected(|io| {
             alone(io, times, 0, |socket| drop(socket.server().to(socket.id()).emit("news", TEXT)))
@@ -46,6 +59,9 @@ fn main() {
         }
         Some("room-of-100000") => connected(|io| {
             alone(io, times, 100_000, |socket| drop(socket.server().to("room").emit("news", TEXT)))
+        }),
+        Some("room-of-1000000") => connected(|io| {
+            alone(io, times, 1_000_000, |socket| drop(socket.server().to("room").emit("news", TEXT)))
         }),
         _ => {
             eprintln!("usage: counts CASE TIMES (see the source for the cases)");
@@ -89,13 +105,19 @@ fn encode(times: usize) {
     }
 }
 
-/// Runs `work` with a server whose only handler answers with what it got.
+/// Runs `work` with a server that answers `say` with what it got, and tells everybody what it got by `publish`.
 fn connected<F: Future<Output = ()>>(work: impl FnOnce(Server) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let io =
-            Server::builder().on("say", async |Data(text): Data<String>| text).build().expect("a server");
+        let io = Server::builder()
+            .on("say", async |Data(text): Data<String>| text)
+            .on("echo", async |args: RawArgs, ack: AckSender| drop(ack.send_payload(args.to_answer())))
+            .on("publish", async |io: Server, Data(text): Data<String>| drop(io.emit("news", text)))
+            .build()
+            .expect("a server");
         work(io).await;
+        // Taking a million rooms apart is not what is counted.
+        std::process::exit(0);
     });
 }
 
@@ -149,16 +171,49 @@ async fn dispatch(io: Server, times: usize) {
     }
 }
 
-async fn fanout(io: Server, times: usize) {
+async fn attachment(io: Server, times: usize) {
+    const SIZE: usize = 64 * 1024;
+    let mut client = client(&io).await;
+    let mut event = masked(r#"451-17["echo",{"_placeholder":true,"num":0}]"#);
+    frame::encode(OpCode::Binary, false, &[7; SIZE], Some([1, 2, 3, 4]), &mut event);
+    let mut buffer = vec![0; 2 * SIZE];
+    for _ in 0..times {
+        client.write_all(&event).expect("room");
+        let mut got = 0;
+        while got < SIZE {
+            tokio::task::yield_now().await;
+            got += client.read(&mut buffer).unwrap_or(0);
+        }
+    }
+}
+
+/// `times` recipients, so many at a time.
+async fn fanout(io: Server, times: usize, recipients: usize) {
+    let mut clients = Vec::new();
+    for _ in 0..recipients {
+        clients.push(client(&io).await);
+    }
+    let mut buffer = [0; 4096];
+    for _ in 0..times / recipients {
+        io.emit("news", TEXT).expect("an event");
+        for client in &mut clients {
+            assert!(client.read(&mut buffer).expect("the event") > 64);
+        }
+    }
+}
+
+/// The same from a handler.
+async fn publish(io: Server, times: usize) {
     let mut clients = Vec::new();
     for _ in 0..RECIPIENTS {
         clients.push(client(&io).await);
     }
+    let event = masked(r#"42["publish","sixty-four bytes of text or so, as people write it to each other"]"#);
     let mut buffer = [0; 4096];
-    for _ in 0..times {
-        io.emit("news", "sixty-four bytes of text or so, as people write it to each other")
-            .expect("an event");
-        for client in &mut clients {
+    for _ in 0..times / RECIPIENTS {
+        clients[0].write_all(&event).expect("room");
+        settle(&mut clients[0], b"]").await;
+        for client in &mut clients[1..] {
             assert!(client.read(&mut buffer).expect("the event") > 64);
         }
     }

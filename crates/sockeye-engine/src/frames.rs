@@ -78,16 +78,18 @@ impl Encoder {
         (b64 || deflate.is_some()).then_some(Encoder { b64, deflate })
     }
 
-    pub(crate) fn encode(&mut self, shared: &Shared, message: &Message) -> Item {
+    pub(crate) fn encode(&mut self, shared: &Shared, message: Message) -> Item {
         if self.b64 && message.is_binary() {
             return Item::Frame(message.to_base64_frame(shared.protocol));
         }
-        let Some(options) = &shared.common.config.deflate else { return Item::Message(message.clone()) };
-        let Some(deflate) = &mut self.deflate else { return Item::Message(message.clone()) };
-        if !message.compress() || message.payload_len() < options.threshold {
-            return Item::Message(message.clone());
+        match (&shared.common.config.deflate, &mut self.deflate) {
+            (Some(options), Some(deflate))
+                if message.compress() && message.payload_len() >= options.threshold =>
+            {
+                Item::Frame(deflate.frame(shared, &message, options.level))
+            }
+            _ => Item::Message(message),
         }
-        Item::Frame(deflate.frame(shared, message, options.level))
     }
 }
 

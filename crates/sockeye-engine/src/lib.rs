@@ -44,7 +44,7 @@ mod session;
 mod stats;
 mod stream;
 mod task;
-mod turn;
+pub mod turn;
 mod upload;
 
 pub use application::{Application, Flow, Incoming, Link};

@@ -10,6 +10,7 @@
 //! Nothing here decides anything about the protocol, and nothing here waits. An idle session holds no buffer: the
 //! queue gives its memory back when it runs empty.
 
+use std::borrow::Borrow;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
@@ -160,6 +161,15 @@ impl Shared {
         self.queued.load(Relaxed)
     }
 
+    /// So many bytes more wait. Under the lock: nobody else writes the number, so it takes no atomic addition.
+    fn more(&self, bytes: usize) {
+        self.queued.store(self.queued().wrapping_add(bytes), Relaxed);
+    }
+
+    fn less(&self, bytes: usize) {
+        self.queued.store(self.queued().wrapping_sub(bytes), Relaxed);
+    }
+
     /// Whether `total` more may be queued. One batch may always go into an empty queue, whatever its size: what could
     /// never be sent at all would be a trap.
     fn room(&self, total: usize) -> Result<(), SendError> {
@@ -180,13 +190,23 @@ impl Shared {
     ) -> Result<(), SendError> {
         let total = batch.clone().map(cost).sum();
         let outbox = self.lock();
-        if let Err(error) = self.room(total) {
-            if error == SendError::Full {
-                self.common.counters.overflows.fetch_add(1, Relaxed);
-            }
-            return Err(error);
-        }
+        self.room_or_count(total)?;
         self.push(session, outbox, batch);
+        Ok(())
+    }
+
+    /// One message.
+    pub(crate) fn send_one(
+        &self,
+        session: &Session,
+        message: impl Borrow<Message> + Into<Message>,
+    ) -> Result<(), SendError> {
+        let mut outbox = self.lock();
+        self.room_or_count(cost(message.borrow()))?;
+        if turn::is_running() || !outbox.write_through(message.borrow()) {
+            outbox.queue(self, message.into());
+            self.send_off(session, outbox);
+        }
         Ok(())
     }
 
@@ -206,6 +226,14 @@ impl Shared {
         fits
     }
 
+    fn room_or_count(&self, total: usize) -> Result<(), SendError> {
+        let room = self.room(total);
+        if room == Err(SendError::Full) {
+            self.common.counters.overflows.fetch_add(1, Relaxed);
+        }
+        room
+    }
+
     pub(crate) fn writable(&self) -> bool {
         self.is_open() && self.lock().writable()
     }
@@ -215,32 +243,19 @@ impl Shared {
         &self,
         session: &Session,
         mut outbox: MutexGuard<'_, Outbox>,
-        mut batch: impl Iterator<Item = &'a Message>,
+        batch: impl Iterator<Item = &'a Message>,
     ) {
-        let in_turn = turn::is_running();
-        // The common case of a broadcast outside of a turn: one text message, nothing before it. It is written from
-        // where it lies and never queued.
-        if !in_turn && outbox.queue.is_empty() && outbox.encoder.is_none() && !outbox.blocked {
-            let Some(first) = batch.next() else { return };
-            let written = match &outbox.exit {
-                Exit::Direct(wire) if !first.is_binary() => wire.try_write(first.frame_bytes()).ok(),
-                _ => None,
-            };
-            match written {
-                Some(all) if all == first.frame_bytes().len() => outbox.progress = true,
-                some => {
-                    outbox.queue(self, first);
-                    outbox.written = some.unwrap_or(0);
-                }
-            }
-        }
         for message in batch {
-            outbox.queue(self, message);
+            outbox.queue(self, message.clone());
         }
-        if !in_turn {
+        self.send_off(session, outbox);
+    }
+
+    /// Writes what has been queued, now or when the turn ends.
+    fn send_off(&self, session: &Session, mut outbox: MutexGuard<'_, Outbox>) {
+        if !turn::is_running() {
             outbox.flush(self);
-        } else if !outbox.dirty {
-            outbox.dirty = true;
+        } else if !std::mem::replace(&mut outbox.dirty, true) {
             drop(outbox);
             turn::remember(session.clone());
         }
@@ -263,13 +278,7 @@ impl Shared {
 
     /// Writes what waits when the turn ends, for what the task put into the queue itself.
     pub(crate) fn flush_later(&self, session: &Session) {
-        let mut outbox = self.lock();
-        if !turn::is_running() {
-            outbox.flush(self);
-        } else if !std::mem::replace(&mut outbox.dirty, true) {
-            drop(outbox);
-            turn::remember(session.clone());
-        }
+        self.send_off(session, self.lock());
     }
 
     pub(crate) fn poke(&self) {
@@ -374,16 +383,32 @@ impl Outbox {
         way && (self.queue.is_empty() || self.dirty)
     }
 
-    fn queue(&mut self, shared: &Shared, message: &Message) {
+    /// The common case outside of a turn: one text message and nothing before it. It is written from where it lies and
+    /// never queued. False if the socket did not take all of it, or was not to be tried; it is to be queued then.
+    fn write_through(&mut self, message: &Message) -> bool {
+        if !self.queue.is_empty() || self.encoder.is_some() || self.blocked || message.is_binary() {
+            return false;
+        }
+        let Exit::Direct(wire) = &self.exit else { return false };
+        let Ok(count) = wire.try_write(message.frame_bytes()) else { return false };
+        self.progress = true;
+        if count == message.frame_bytes().len() {
+            return true;
+        }
+        self.written = count;
+        false
+    }
+
+    fn queue(&mut self, shared: &Shared, message: Message) {
         let item = self.encode(shared, message);
-        shared.queued.fetch_add(item.cost(), Relaxed);
+        shared.more(item.cost());
         self.queue.push_back(item);
     }
 
-    fn encode(&mut self, shared: &Shared, message: &Message) -> Item {
+    fn encode(&mut self, shared: &Shared, message: Message) -> Item {
         match &mut self.encoder {
             Some(encoder) => encoder.encode(shared, message),
-            None => Item::Message(message.clone()),
+            None => Item::Message(message),
         }
     }
 
@@ -438,24 +463,24 @@ impl Outbox {
         while let Some(item) = waiting.pop_front() {
             let before = item.cost();
             let item = match item {
-                Item::Message(message) => self.encode(shared, &message),
+                Item::Message(message) => self.encode(shared, message),
                 frame => frame,
             };
-            shared.queued.fetch_add(item.cost(), Relaxed);
-            shared.queued.fetch_sub(before, Relaxed);
+            shared.more(item.cost());
+            shared.less(before);
             self.queue.push_back(item);
         }
     }
 
     /// Queues a frame of the engine's own before all messages that have not begun to leave.
     pub(crate) fn queue_first(&mut self, shared: &Shared, frame: Bytes) {
-        shared.queued.fetch_add(frame.len(), Relaxed);
+        shared.more(frame.len());
         self.queue.push_front(Item::Frame(frame), self.written > 0);
     }
 
     /// Queues a frame of the engine's own after everything.
     pub(crate) fn queue_last(&mut self, shared: &Shared, frame: Bytes) {
-        shared.queued.fetch_add(frame.len(), Relaxed);
+        shared.more(frame.len());
         self.queue.push_back(Item::Frame(frame));
     }
 
@@ -476,7 +501,7 @@ impl Outbox {
         {
             self.queue.push_back(begun);
         }
-        shared.queued.fetch_sub(dropped.iter().map(Item::cost).sum(), Relaxed);
+        shared.less(dropped.iter().map(Item::cost).sum());
         self.wake_waiters(shared.queued());
     }
 
@@ -516,7 +541,7 @@ impl Outbox {
         let payload = encode_payload(form, owed.controls(), open, messages, config.max_poll)?;
         for _ in 0..payload.taken {
             let taken = self.queue.pop_front().map_or(0, |item| item.cost());
-            shared.queued.fetch_sub(taken, Relaxed);
+            shared.less(taken);
         }
         self.emptied(shared);
         Ok(payload)
@@ -681,7 +706,7 @@ impl Outbox {
                 break;
             }
             done -= length;
-            shared.queued.fetch_sub(first.cost(), Relaxed);
+            shared.less(first.cost());
             self.queue.pop_front();
         }
         self.written = done;

@@ -1,5 +1,6 @@
 //! The handle of a session that everybody else holds: the way into its outbox.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -59,6 +60,12 @@ impl Session {
         I: IntoIterator<Item = &'a Message, IntoIter: Clone>,
     {
         self.0.send(self, batch.into_iter())
+    }
+
+    /// The same for one message: nearly all packets are. What is given away is queued as it is, what is lent only if it
+    /// cannot be written at once.
+    pub fn send_one(&self, message: impl Borrow<Message> + Into<Message>) -> Result<(), SendError> {
+        self.0.send_one(self, message)
     }
 
     /// Like [`send`](Self::send), but only if they can leave right now: nothing is queued, and the socket takes

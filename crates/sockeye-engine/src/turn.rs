@@ -33,7 +33,9 @@ impl Turn {
             return;
         }
         let mut dirty = std::mem::take(&mut *self.dirty.borrow_mut());
-        share(&mut dirty);
+        if is_shared(dirty.len()) {
+            share(&mut dirty);
+        }
         flush(dirty.drain(..));
         // Kept for the next turn, unless a broadcast to very many made it large.
         if dirty.capacity() <= 1024 {
@@ -51,17 +53,17 @@ fn flush(sessions: impl Iterator<Item = Session>) {
 /// How many sessions one worker flushes in a row: about a millisecond or two of writing.
 const SHARE: usize = 512;
 
+/// Whether the end of a [turn](turn()) that sends to so many sessions would be shared by the workers of the runtime.
+/// Whoever sends to that many should do it in a turn; for fewer, each is best written to at once.
+pub fn is_shared(sessions: usize) -> bool {
+    sessions >= 4 * SHARE && Handle::try_current().is_ok_and(|runtime| runtime.metrics().num_workers() > 1)
+}
+
 /// Hands the greater part of a very large turn to whichever workers are free, in portions; the first stays. A broadcast
 /// to ten thousand so takes all cores, and does not keep this one from other sessions until it is done. What else is
 /// sent to these sessions meanwhile goes behind what waits there, as always.
 fn share(dirty: &mut Vec<Session>) {
-    if dirty.len() < 4 * SHARE {
-        return;
-    }
     let Ok(runtime) = Handle::try_current() else { return };
-    if runtime.metrics().num_workers() < 2 {
-        return;
-    }
     while dirty.len() > SHARE {
         let portion = dirty.split_off(dirty.len().saturating_sub(SHARE).max(SHARE));
         runtime.spawn(async move { flush(portion.into_iter()) });

@@ -2,12 +2,21 @@
 //!
 //! Per recipient it costs a reference count and the outbox's own lock. It is concrete code: no adapter, no
 //! listener and no trait object is asked per recipient, unless somebody listens to outgoing events at all.
+//!
+//! What a broadcast costs beside its recipients matters as much, because most rooms are small and the smallest is a
+//! socket's own. So an event that nobody but its clients wants to see ([`event`]) is written once, straight from its
+//! value, and leaves nothing behind; payload and [`Broadcast`] are for other servers, listeners, recovery, and dialects
+//! that few speak.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
+use serde::Serialize;
 use sockeye_engine::{SendError, turn};
 use sockeye_proto::broadcast::Broadcast;
-use sockeye_proto::socket::{Encoded, Payload};
+use sockeye_proto::socket::{
+    Dialect, EncodeError, Encoded, Out, PacketOut, Payload, Protocol, encode, encode_event,
+};
 
 use crate::emit::{EmitError, Flags};
 use crate::namespace::Place;
@@ -17,7 +26,34 @@ use crate::socket::{Member, Socket};
 use crate::stats::{Counters, count};
 use crate::sync::lock;
 
-/// Sends an event to an audience on this node.
+/// Sends an event to an audience on this node, straight from its value where nobody else wants to see it.
+pub(crate) fn event(
+    core: &Core,
+    place: &Arc<Place>,
+    audience: &Audience,
+    (name, args): (&str, &impl Serialize),
+    flags: Flags,
+) -> Result<(), EmitError> {
+    if core.recovery.is_some() || place.has_outgoing() {
+        broadcast(core, place, audience, Payload::event(name, args)?, flags);
+        return Ok(());
+    }
+    // What nearly everybody speaks. Written first, so that a refusal comes before anything has been sent.
+    let packet = encode_event(&place.name, None, name, args, &Dialect::Json(Protocol::V5), flags.compress)?;
+    let others = OnceCell::new();
+    let other = || Ok(Broadcast::new(Arc::clone(&place.name), Payload::event(name, args)?, flags.compress));
+    let counters = &core.counters;
+    walk(&place.roll(audience), |member| match &member.dialect {
+        Dialect::Json(Protocol::V5) => drop(put(counters, member, &packet, flags.volatile)),
+        dialect => match others.get_or_init(other).as_ref().and_then(|other| other.encoded(dialect)) {
+            Ok(packet) => drop(put(counters, member, packet, flags.volatile)),
+            Err(error) => unspeakable(error),
+        },
+    });
+    Ok(())
+}
+
+/// Sends an event that exists already to an audience on this node.
 pub(crate) fn broadcast(
     core: &Core,
     place: &Arc<Place>,
@@ -28,6 +64,15 @@ pub(crate) fn broadcast(
     let Some(recovery) = &core.recovery else {
         let roll = place.roll(audience);
         tell_outgoing(place, &roll, &payload);
+        if let Some(only) = roll.only() {
+            let body = Out::Event { id: None, payload: &payload };
+            let packet = PacketOut { namespace: &place.name, body, compress: flags.compress };
+            match encode(&packet, &only.dialect) {
+                Ok(packet) => drop(put(&core.counters, only, &packet, flags.volatile)),
+                Err(error) => unspeakable(&error),
+            }
+            return;
+        }
         let broadcast = Broadcast::new(Arc::clone(&place.name), payload, flags.compress);
         fan_out(&core.counters, &roll, &broadcast, flags.volatile, |_, _| {});
         return;
@@ -89,18 +134,25 @@ pub(crate) fn fan_out(
     volatile: bool,
     mut sent: impl FnMut(&Arc<Member>, bool),
 ) {
-    turn(|| {
-        roll.for_each(|member| {
-            let packet = match broadcast.encoded(&member.dialect) {
-                Ok(packet) => packet,
-                // Only a parser of the application's own refuses, and then for everybody who speaks it.
-                Err(error) => {
-                    return tracing::error!(%error, "a broadcast cannot be said in a custom dialect");
-                }
-            };
-            sent(member, put(counters, member, packet, volatile));
-        });
+    walk(roll, |member| match broadcast.encoded(&member.dialect) {
+        Ok(packet) => sent(member, put(counters, member, packet, volatile)),
+        Err(error) => unspeakable(error),
     });
+}
+
+/// Each member is written to when it is visited, while what that touches is in the cache; or when the turn ends that is
+/// running. Very many make a turn of their own, whose end is shared by all workers.
+fn walk(roll: &Roll<Member>, visit: impl FnMut(&Arc<Member>)) {
+    if turn::is_shared(roll.at_most()) {
+        turn(|| roll.for_each(visit));
+    } else {
+        roll.for_each(visit);
+    }
+}
+
+/// Only a parser of the application's own refuses, and then for everybody who speaks it.
+fn unspeakable(error: &EncodeError) {
+    tracing::error!(%error, "a broadcast cannot be said in a custom dialect");
 }
 
 fn put(counters: &Counters, member: &Member, packet: &Encoded, volatile: bool) -> bool {
@@ -111,7 +163,11 @@ fn put(counters: &Counters, member: &Member, packet: &Encoded, volatile: bool) -
         }
         return sent;
     }
-    match member.session.send(packet.messages()) {
+    let sent = match packet.attachments() {
+        [] => member.session.send_one(packet.first()),
+        _ => member.session.send(packet.messages()),
+    };
+    match sent {
         Ok(()) => true,
         // Whoever emitted cannot be asked what to drop, and a gap must not go unnoticed: the client starts anew.
         Err(SendError::Full) => {
@@ -155,7 +211,7 @@ pub(crate) fn direct(
         let bytes = payload.size();
         let broadcast = Arc::new(Broadcast::new(Arc::clone(&place.name), payload, flags.compress));
         let packet = broadcast.encoded(&member.dialect).map_err(Clone::clone)?;
-        let sent = socket.put(member, packet, flags);
+        let sent = socket.put(member, packet.clone(), flags);
         // Where the connection is lost and nobody has noticed yet, the packet waits for the client to come back.
         if !stored || !matches!(sent, Ok(()) | Err(EmitError::Closed)) {
             return sent;

@@ -18,7 +18,8 @@ use sockeye_engine::{
 };
 use sockeye_proto::engine::pairs;
 use sockeye_proto::socket::{
-    Body, Decoder, Packet, Protocol as Dialects, Violation, connected, connection_refused, disconnected,
+    Arguments, Body, Decoder, Packet, Protocol as Dialects, Violation, connected, connection_refused,
+    disconnected,
 };
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -186,12 +187,13 @@ impl Desk {
     }
 
     fn received(&mut self, message: Incoming<'_>) -> Flow {
-        let flow = match &message {
-            Incoming::Text(text) => match self.decoder.text(text) {
+        let flow = match message {
+            Incoming::Text(text) => match self.decoder.text(&text) {
                 Ok(packet) => self.decoded(packet),
                 Err(violation) => self.violated(violation),
             },
-            Incoming::Binary(bytes) => match self.decoder.binary(bytes.clone()) {
+            // By value: what is owned already becomes the attachment without a copy.
+            Incoming::Binary(bytes) => match self.decoder.binary(bytes) {
                 Ok(packet) => self.decoded(packet),
                 Err(violation) => self.violated(violation),
             },
@@ -263,6 +265,11 @@ impl Desk {
             return Flow::Continue;
         }
         let Some(at) = seat else { return self.out_of_place() };
+        if let (Body::Event { id, name, args }, Seat::Joined(socket)) = (&packet.body, &self.seats[at]) {
+            // What nearly all packets are: no handle is made for it.
+            self.event(socket, *id, name, args);
+            return Flow::Continue;
+        }
         match &mut self.seats[at] {
             Seat::Joining(joining) => {
                 if let Body::Event { args, .. } | Body::Ack { args, .. } = &packet.body {
@@ -289,11 +296,7 @@ impl Desk {
     /// says goes nowhere.
     fn deliver(&mut self, at: usize, socket: &Socket, body: Body<'_>) -> Flow {
         match body {
-            Body::Event { id, name, args } => {
-                if self.may(socket, id) {
-                    dispatch::event(socket, id, &name, &args);
-                }
-            }
+            Body::Event { id, name, args } => self.event(socket, id, &name, &args),
             Body::Ack { id, args } => {
                 if !socket.0.acknowledged(id, args.into_payload()) {
                     count(&self.core.counters.stray_acks);
@@ -308,6 +311,12 @@ impl Desk {
             }
         }
         Flow::Continue
+    }
+
+    fn event(&self, socket: &Socket, id: Option<u64>, name: &str, args: &Arguments<'_>) {
+        if self.may(socket, id) {
+            dispatch::event(socket, id, name, args);
+        }
     }
 
     /// Whether a socket may send one more event; sees to those that may not.

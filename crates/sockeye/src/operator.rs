@@ -167,9 +167,12 @@ impl Operator {
     /// # Errors
     /// When the name is reserved or the arguments cannot be written.
     pub fn emit(self, name: &str, args: impl Serialize) -> Result<(), EmitError> {
-        let payload = Payload::event(name, &args)?;
-        self.emit_payload(payload);
-        Ok(())
+        if self.goes_out() {
+            self.emit_payload(Payload::event(name, &args)?);
+            return Ok(());
+        }
+        let Self { namespace, audience, flags, .. } = self;
+        deliver::event(&namespace.server.0, &namespace.place, &audience, (name, &args), flags)
     }
 
     /// Sends a typed event.

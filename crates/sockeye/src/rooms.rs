@@ -73,6 +73,8 @@ struct Seat<M> {
     ticket: u64,
     /// A socket may leave the room named by its own id.
     in_own_room: bool,
+    /// Others have joined the room named by this id, so there is a list of that name.
+    visited: bool,
     joined: Joined,
 }
 
@@ -90,9 +92,10 @@ impl<M> Rooms<M> {
         }
         let ticket = self.ticket();
         self.everyone.push(ticket, Arc::clone(&member));
-        let seat = Seat { member, ticket, in_own_room: true, joined: Joined::default() };
+        let visited = self.rooms.contains_key(id);
+        let seat = Seat { member, ticket, in_own_room: true, visited, joined: Joined::default() };
         self.members.insert(Arc::clone(id), seat);
-        if !self.rooms.contains_key(id) {
+        if !visited {
             tell(RoomEvent::Created { room: Arc::clone(id) });
         }
         tell(RoomEvent::Joined { room: Arc::clone(id), socket: Arc::clone(id) });
@@ -144,6 +147,9 @@ impl<M> Rooms<M> {
                     let mut list = List::default();
                     list.push(ticket, member);
                     self.rooms.insert(Arc::clone(room), list);
+                    if let Some(host) = self.members.get_mut(room) {
+                        host.visited = true;
+                    }
                 }
             }
         }
@@ -179,8 +185,15 @@ impl<M> Rooms<M> {
             self.rooms.remove(room);
         }
         tell(RoomEvent::Left { room: Arc::clone(room), socket: Arc::clone(id) });
-        if empty && !self.members.get(room).is_some_and(|seat| seat.in_own_room) {
+        if !empty {
+            return;
+        }
+        let host = self.members.get_mut(room);
+        if !host.as_ref().is_some_and(|host| host.in_own_room) {
             tell(RoomEvent::Deleted { room: Arc::clone(room) });
+        }
+        if let Some(host) = host {
+            host.visited = false;
         }
     }
 
@@ -256,8 +269,13 @@ impl<M> Rooms<M> {
     }
 
     fn collect(&self, room: &Arc<str>, lists: &mut SmallVec<[List<M>; 1]>) {
-        if let Some(seat) = self.members.get(room).filter(|seat| seat.in_own_room) {
-            lists.push(List::Single(Arc::clone(&seat.member)));
+        if let Some(seat) = self.members.get(room) {
+            if seat.in_own_room {
+                lists.push(List::Single(Arc::clone(&seat.member)));
+            }
+            if !seat.visited {
+                return;
+            }
         }
         if let Some(list) = self.rooms.get(room) {
             lists.push(list.clone());
@@ -292,6 +310,18 @@ impl<M> Roll<M> {
                     });
                 }
             }
+        }
+    }
+
+    /// The member, where there is one and it takes no looking to know that.
+    pub(crate) fn only(&self) -> Option<&Arc<M>> {
+        match (self.included.as_slice(), self.excluded.as_slice()) {
+            ([List::Single(member)], []) => Some(member),
+            ([List::Small(chunk)], []) => match chunk.as_slice() {
+                [(_, member)] => Some(member),
+                _ => None,
+            },
+            _ => None,
         }
     }
 
@@ -570,6 +600,24 @@ mod tests {
         assert_eq!(who(&rooms, &audience(&["d"], &[])), ["d"]);
         assert_eq!(who(&rooms, &audience(&["nowhere"], &[])), [""; 0]);
         assert_eq!(who(&rooms, &audience(&[], &["x"])), ["b", "d"]);
+    }
+
+    #[test]
+    fn one_in_a_room_is_known_without_looking() {
+        let mut rooms = filled(&["a", "b"]);
+        for (id, room) in [("a", "alone"), ("a", "both"), ("b", "both")] {
+            assert!(rooms.join(id, &name(room), |_| {}));
+        }
+        let only = |to: &[&str], except: &[&str]| {
+            rooms.roll(&audience(to, except)).only().map(|member| String::clone(member))
+        };
+        assert_eq!(only(&["a"], &[]).as_deref(), Some("a"));
+        assert_eq!(only(&["alone"], &[]).as_deref(), Some("a"));
+        // Nobody, several, the same one twice, and one that is left out.
+        assert_eq!(only(&["nowhere"], &[]), None);
+        assert_eq!(only(&["both"], &[]), None);
+        assert_eq!(only(&["a", "alone"], &[]), None);
+        assert_eq!(only(&["alone"], &["a"]), None);
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) states: States,
     pub(crate) namespaces: RwLock<HashMap<Arc<str>, Arc<Place>>>,
+    /// The main one, which never goes: found without a lock.
+    main: OnceLock<Arc<Place>>,
     pub(crate) parents: Vec<Arc<Parent>>,
     pub(crate) cluster: Membership,
     pub(crate) recovery: Option<Recovery>,
@@ -198,7 +200,8 @@ impl Server {
     }
 
     fn main(&self) -> Namespace {
-        self.of("/")
+        let place = self.0.main.get_or_init(|| self.of("/").place);
+        Namespace { server: self.clone(), place: Arc::clone(place) }
     }
 
     /// Sends an event to everybody in the main namespace. For others: [`of`](Self::of).
@@ -429,6 +432,7 @@ impl Core {
             config,
             states,
             namespaces: RwLock::default(),
+            main: OnceLock::new(),
             parents,
             cluster,
             recovery,

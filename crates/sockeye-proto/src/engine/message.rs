@@ -146,6 +146,12 @@ impl Message {
     }
 }
 
+impl From<&Message> for Message {
+    fn from(message: &Message) -> Message {
+        message.clone()
+    }
+}
+
 impl fmt::Debug for Message {
     /// Kind and size only: payloads are not for logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -68,6 +68,14 @@ impl Encoded {
         Encoded { first, attachments: (!attachments.is_empty()).then(|| attachments.into()) }
     }
 
+    /// The message, if it is one.
+    ///
+    /// # Errors
+    /// The packet itself, if attachments follow.
+    pub fn into_single(self) -> Result<Message, Encoded> {
+        if self.attachments.is_none() { Ok(self.first) } else { Err(self) }
+    }
+
     /// The first message.
     pub fn first(&self) -> &Message {
         &self.first
@@ -222,9 +230,9 @@ fn json_packet(packet: &PacketOut<'_>, protocol: Protocol) -> Encoded {
             (b'4', None, refusal_text.as_str(), none)
         }
     };
-    // Type, count, commas and id take 32 bytes at most.
-    let capacity = text.len().saturating_add(namespace.len()).saturating_add(32);
-    let mut message = MessageBuilder::with_capacity(capacity);
+    // Exactly as much as it takes (where nothing has to be escaped): a vector that is full becomes `Bytes` for free.
+    let header = header_len(attachments.len(), namespace, id);
+    let mut message = MessageBuilder::with_capacity(text.len().saturating_add(header));
     push_header(&mut message, kind, attachments.len(), namespace, id);
     match protocol {
         Protocol::V5 => message.push_str(text),
@@ -278,6 +286,15 @@ fn push_header(message: &mut MessageBuilder, kind: u8, attachments: usize, names
     if let Some(id) = id {
         message.push_str(itoa::Buffer::new().format(id));
     }
+}
+
+/// What [`push_header`] takes.
+fn header_len(attachments: usize, namespace: &str, id: Option<u64>) -> usize {
+    let digits =
+        |number: u64| usize::try_from(number.checked_ilog10().unwrap_or(0)).unwrap_or(0).saturating_add(1);
+    let count = if attachments == 0 { 0 } else { digits(attachments as u64).saturating_add(1) };
+    let namespace = if namespace == "/" { 0 } else { namespace.len().saturating_add(1) };
+    1_usize.saturating_add(count).saturating_add(namespace).saturating_add(id.map_or(0, digits))
 }
 
 fn finish(message: MessageBuilder, attachments: impl Iterator<Item = Bytes>, compress: bool) -> Encoded {

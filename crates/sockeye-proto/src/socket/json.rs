@@ -176,6 +176,44 @@ pub(super) fn write_ascii(text: &str, out: &mut impl std::io::Write) -> std::io:
     out.write_all(rest.as_bytes())
 }
 
+/// Writes a string literal, byte for byte as `serde_json` does. With `ascii`, everything above U+007E is escaped.
+pub(super) fn write_string(text: &str, ascii: bool, out: &mut impl std::io::Write) -> std::io::Result<()> {
+    out.write_all(b"\"")?;
+    let mut rest = text;
+    loop {
+        let (plain, tail) = rest.split_at_checked(plain_length(rest.as_bytes())).unwrap_or((rest, ""));
+        if ascii {
+            write_ascii(plain, out)?;
+        } else {
+            out.write_all(plain.as_bytes())?;
+        }
+        let Some((special, tail)) = tail.split_at_checked(1) else { break };
+        match special.as_bytes() {
+            [b'"'] => out.write_all(b"\\\"")?,
+            [b'\\'] => out.write_all(b"\\\\")?,
+            [b'\n'] => out.write_all(b"\\n")?,
+            [b'\r'] => out.write_all(b"\\r")?,
+            [b'\t'] => out.write_all(b"\\t")?,
+            [0x08] => out.write_all(b"\\b")?,
+            [0x0C] => out.write_all(b"\\f")?,
+            control => write!(out, "\\u{:04x}", control.first().copied().unwrap_or_default())?,
+        }
+        rest = tail;
+    }
+    out.write_all(b"\"")
+}
+
+/// How many bytes there are in front of the first that has to be escaped.
+fn plain_length(text: &[u8]) -> usize {
+    let special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+    // Sixteen at a time, each looked at whatever the others are: the compiler makes a handful of vector operations of it.
+    let (chunks, _) = text.as_chunks::<16>();
+    let any = |chunk: &[u8; 16]| chunk.iter().fold(0, |any, byte| any | u8::from(special(*byte))) != 0;
+    let passed = chunks.iter().position(any).unwrap_or(chunks.len()).saturating_mul(16);
+    let rest = text.get(passed..).unwrap_or_default();
+    passed.saturating_add(rest.iter().position(|byte| special(*byte)).unwrap_or(rest.len()))
+}
+
 struct Scanner<'a> {
     length: usize,
     rest: &'a [u8],
@@ -583,6 +621,28 @@ mod tests {
                 assert_eq!(special_bytes(u64::from_le_bytes(chunk)), 0, "{fill}");
                 chunk[at] = byte;
                 assert_eq!(special_bytes(u64::from_le_bytes(chunk)).trailing_zeros() as usize / 8, at);
+            }
+        }
+    }
+
+    #[test]
+    fn strings_are_written_as_serde_json_does() {
+        let check = |text: &str| {
+            let (mut plain, mut ascii) = (Vec::new(), Vec::new());
+            write_string(text, false, &mut plain).expect("memory");
+            assert_eq!(String::from_utf8_lossy(&plain), serde_json::to_string(text).expect("a string"));
+            write_string(text, true, &mut ascii).expect("memory");
+            assert!(ascii.is_ascii());
+            assert_eq!(serde_json::from_slice::<String>(&ascii).expect("a string"), text);
+        };
+        // Every character that is special anywhere, at every place of a chunk and behind it.
+        for character in (0..=0x82).filter_map(char::from_u32).chain(['\u{7FF}', 'ä', '€', '\u{2028}', '🐟'])
+        {
+            for before in 0..18 {
+                for after in [0, 1, 7, 8, 9] {
+                    check(&format!("{}{character}{}", "x".repeat(before), "é".repeat(after)));
+                    check(&format!("{}{character}{character}{}", "x".repeat(before), "y".repeat(after)));
+                }
             }
         }
     }

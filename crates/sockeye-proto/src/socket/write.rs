@@ -90,8 +90,7 @@ pub(super) fn array<B: Buffer>(
         if super::RESERVED.contains(&name) {
             return Err(EncodeError::ReservedName(name.to_owned()));
         }
-        let format = Format { attachments: &mut attachments, spread: &spread, depth: 0, ascii };
-        name.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, format)).map_err(failed)?;
+        json::write_string(name, ascii, out).map_err(broken)?;
     }
     // The comma is taken back if there turns out to be no argument.
     let after_name = out.written().len();
@@ -100,8 +99,7 @@ pub(super) fn array<B: Buffer>(
     }
     let before_args = out.written().len();
     let format = Format { attachments: &mut attachments, spread: &spread, depth: 0, ascii };
-    let mut serializer = serde_json::Serializer::with_formatter(&mut *out, format);
-    args.serialize(Top { json: &mut serializer, spread: &spread }).map_err(failed)?;
+    args.serialize(Top { out: &mut *out, format, json: &mut None }).map_err(failed)?;
     if out.written().len() == before_args {
         out.truncate_to(after_name);
     }
@@ -186,31 +184,50 @@ impl Formatter for Format<'_> {
 pub(crate) const PLACEHOLDER: &str = "{\"_placeholder\":true,\"num\":";
 
 /// The outermost call of a `Serialize` implementation tells how many arguments there are: none, several, or one.
-struct Top<'s, S> {
-    json: S,
-    spread: &'s Cell<bool>,
+///
+/// One string is what most events carry. It is written right here, several times as fast as by `serde_json`, which has
+/// to look at each byte; for anything else there is a serializer as soon as it is wanted.
+struct Top<'a, 's, B> {
+    out: &'a mut B,
+    format: Format<'s>,
+    json: &'a mut Option<Json<'a, 's, B>>,
+}
+
+type Json<'a, 's, B> = serde_json::Serializer<&'a mut B, Format<'s>>;
+
+impl<'a, 's, B: Buffer> Top<'a, 's, B> {
+    fn json(self) -> &'a mut Json<'a, 's, B> {
+        self.json.insert(serde_json::Serializer::with_formatter(self.out, self.format))
+    }
 }
 
 macro_rules! forward {
     ($($method:ident($type:ty))*) => {$(
-        fn $method(self, value: $type) -> Result<(), S::Error> {
-            self.json.$method(value)
+        fn $method(self, value: $type) -> Result<(), serde_json::Error> {
+            self.json().$method(value)
         }
     )*};
 }
 
-impl<S: Serializer<Ok = ()>> Serializer for Top<'_, S> {
-    type Ok = ();
-    type Error = S::Error;
-    type SerializeSeq = S::SerializeSeq;
-    type SerializeTuple = S::SerializeTuple;
-    type SerializeTupleStruct = S::SerializeTupleStruct;
-    type SerializeTupleVariant = S::SerializeTupleVariant;
-    type SerializeMap = S::SerializeMap;
-    type SerializeStruct = S::SerializeStruct;
-    type SerializeStructVariant = S::SerializeStructVariant;
+/// What `serde_json` writes containers with.
+type Inside<'a, 's, B> = serde_json::ser::Compound<'a, &'a mut B, Format<'s>>;
 
-    fn serialize_unit(self) -> Result<(), S::Error> {
+impl<'a, 's, B: Buffer> Serializer for Top<'a, 's, B> {
+    type Ok = ();
+    type Error = serde_json::Error;
+    type SerializeSeq = Inside<'a, 's, B>;
+    type SerializeTuple = Inside<'a, 's, B>;
+    type SerializeTupleStruct = Inside<'a, 's, B>;
+    type SerializeTupleVariant = Inside<'a, 's, B>;
+    type SerializeMap = Inside<'a, 's, B>;
+    type SerializeStruct = Inside<'a, 's, B>;
+    type SerializeStructVariant = Inside<'a, 's, B>;
+
+    fn serialize_str(self, value: &str) -> Result<(), serde_json::Error> {
+        json::write_string(value, self.format.ascii, self.out).map_err(serde_json::Error::io)
+    }
+
+    fn serialize_unit(self) -> Result<(), serde_json::Error> {
         Ok(())
     }
 
@@ -218,27 +235,27 @@ impl<S: Serializer<Ok = ()>> Serializer for Top<'_, S> {
         self,
         name: &'static str,
         value: &T,
-    ) -> Result<(), S::Error> {
+    ) -> Result<(), serde_json::Error> {
         if name != ARGS {
-            return self.json.serialize_newtype_struct(name, value);
+            return self.json().serialize_newtype_struct(name, value);
         }
-        self.spread.set(true);
+        self.format.spread.set(true);
         value.serialize(self)
     }
 
     forward! {
         serialize_bool(bool) serialize_i8(i8) serialize_i16(i16) serialize_i32(i32) serialize_i64(i64)
         serialize_i128(i128) serialize_u8(u8) serialize_u16(u16) serialize_u32(u32) serialize_u64(u64)
-        serialize_u128(u128) serialize_f32(f32) serialize_f64(f64) serialize_char(char) serialize_str(&str)
+        serialize_u128(u128) serialize_f32(f32) serialize_f64(f64) serialize_char(char)
         serialize_bytes(&[u8]) serialize_unit_struct(&'static str)
     }
 
-    fn serialize_none(self) -> Result<(), S::Error> {
-        self.json.serialize_none()
+    fn serialize_none(self) -> Result<(), serde_json::Error> {
+        self.json().serialize_none()
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), S::Error> {
-        self.json.serialize_some(value)
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), serde_json::Error> {
+        self.json().serialize_some(value)
     }
 
     fn serialize_unit_variant(
@@ -246,8 +263,8 @@ impl<S: Serializer<Ok = ()>> Serializer for Top<'_, S> {
         name: &'static str,
         index: u32,
         variant: &'static str,
-    ) -> Result<(), S::Error> {
-        self.json.serialize_unit_variant(name, index, variant)
+    ) -> Result<(), serde_json::Error> {
+        self.json().serialize_unit_variant(name, index, variant)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -256,24 +273,24 @@ impl<S: Serializer<Ok = ()>> Serializer for Top<'_, S> {
         index: u32,
         variant: &'static str,
         value: &T,
-    ) -> Result<(), S::Error> {
-        self.json.serialize_newtype_variant(name, index, variant, value)
+    ) -> Result<(), serde_json::Error> {
+        self.json().serialize_newtype_variant(name, index, variant, value)
     }
 
-    fn serialize_seq(self, len: Option<usize>) -> Result<S::SerializeSeq, S::Error> {
-        self.json.serialize_seq(len)
+    fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, serde_json::Error> {
+        self.json().serialize_seq(len)
     }
 
-    fn serialize_tuple(self, len: usize) -> Result<S::SerializeTuple, S::Error> {
-        self.json.serialize_tuple(len)
+    fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, serde_json::Error> {
+        self.json().serialize_tuple(len)
     }
 
     fn serialize_tuple_struct(
         self,
         name: &'static str,
         len: usize,
-    ) -> Result<S::SerializeTupleStruct, S::Error> {
-        self.json.serialize_tuple_struct(name, len)
+    ) -> Result<Self::SerializeTupleStruct, serde_json::Error> {
+        self.json().serialize_tuple_struct(name, len)
     }
 
     fn serialize_tuple_variant(
@@ -282,16 +299,20 @@ impl<S: Serializer<Ok = ()>> Serializer for Top<'_, S> {
         index: u32,
         variant: &'static str,
         len: usize,
-    ) -> Result<S::SerializeTupleVariant, S::Error> {
-        self.json.serialize_tuple_variant(name, index, variant, len)
+    ) -> Result<Self::SerializeTupleVariant, serde_json::Error> {
+        self.json().serialize_tuple_variant(name, index, variant, len)
     }
 
-    fn serialize_map(self, len: Option<usize>) -> Result<S::SerializeMap, S::Error> {
-        self.json.serialize_map(len)
+    fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, serde_json::Error> {
+        self.json().serialize_map(len)
     }
 
-    fn serialize_struct(self, name: &'static str, len: usize) -> Result<S::SerializeStruct, S::Error> {
-        self.json.serialize_struct(name, len)
+    fn serialize_struct(
+        self,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeStruct, serde_json::Error> {
+        self.json().serialize_struct(name, len)
     }
 
     fn serialize_struct_variant(
@@ -300,11 +321,11 @@ impl<S: Serializer<Ok = ()>> Serializer for Top<'_, S> {
         index: u32,
         variant: &'static str,
         len: usize,
-    ) -> Result<S::SerializeStructVariant, S::Error> {
-        self.json.serialize_struct_variant(name, index, variant, len)
+    ) -> Result<Self::SerializeStructVariant, serde_json::Error> {
+        self.json().serialize_struct_variant(name, index, variant, len)
     }
 
-    fn collect_str<T: std::fmt::Display + ?Sized>(self, value: &T) -> Result<(), S::Error> {
-        self.json.collect_str(value)
+    fn collect_str<T: std::fmt::Display + ?Sized>(self, value: &T) -> Result<(), serde_json::Error> {
+        self.json().collect_str(value)
     }
 }

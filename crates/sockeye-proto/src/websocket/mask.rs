@@ -20,6 +20,24 @@ pub fn apply(payload: &mut [u8], key: [u8; 4]) {
     }
 }
 
+/// Unmasks `payload` on its way to the end of `out`: one pass, where unmasking and then copying are two.
+pub(super) fn append(payload: &[u8], key: [u8; 4], out: &mut Vec<u8>) {
+    if key == [0; 4] {
+        return out.extend_from_slice(payload);
+    }
+    out.reserve(payload.len());
+    // Through a block that the compiler keeps in registers.
+    let (blocks, tail) = payload.as_chunks::<64>();
+    for block in blocks {
+        let mut block = *block;
+        apply(&mut block, key);
+        out.extend_from_slice(&block);
+    }
+    let begun = out.len();
+    out.extend_from_slice(tail);
+    apply(out.get_mut(begun..).unwrap_or_default(), key);
+}
+
 /// The key as it continues after `done` bytes: what the rest of a cut frame is masked with.
 pub(super) fn turn(mut key: [u8; 4], done: usize) -> [u8; 4] {
     key.rotate_left(done & 3);
@@ -43,6 +61,19 @@ mod tests {
                 apply(back, turn(key, cut));
                 assert_eq!(masked, expected, "length {len}, cut at {cut}");
             }
+        }
+    }
+
+    #[test]
+    fn appending_unmasks_as_well() {
+        let key = [0x37, 0xFA, 0x21, 0x3D];
+        for len in 0..200 {
+            let masked: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            let mut plain = masked.clone();
+            apply(&mut plain, key);
+            let mut out = b"before".to_vec();
+            append(&masked, key, &mut out);
+            assert_eq!(out, [b"before", plain.as_slice()].concat(), "length {len}");
         }
     }
 }

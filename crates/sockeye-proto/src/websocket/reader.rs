@@ -34,7 +34,8 @@ impl Default for ReaderConfig {
     }
 }
 
-/// What came. Borrowed from the input where a message was whole in it, uncompressed and in one frame.
+/// What came. Borrowed from the input where a message was whole in it, uncompressed and in one frame; but a long binary
+/// message is owned, because whoever gets it keeps it, and unmasking it on the way spares a pass over it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A text message; valid UTF-8.
@@ -149,6 +150,11 @@ impl Reader {
         }
         self.long_forms = self.long_forms.saturating_add(u32::from(frame.long_form));
         let payload = input.get_mut(frame.size..end).unwrap_or_default();
+        if frame.opcode == OpCode::Binary && payload.len() >= OWNED {
+            let mut owned = Vec::new();
+            mask::append(payload, frame.key, &mut owned);
+            return Ok((end, Some(Event::Binary(Cow::Owned(owned)))));
+        }
         if self.role == Role::Server {
             mask::apply(payload, frame.key);
         }
@@ -217,15 +223,14 @@ impl Reader {
             let end = at.saturating_add(have);
             let piece = input.get_mut(*at..end).unwrap_or_default();
             *at = end;
-            if self.role == Role::Server {
-                mask::apply(piece, frame.key);
-                frame.key = mask::turn(frame.key, have);
-            }
+            let key = frame.key;
+            frame.key = mask::turn(key, have);
             frame.left = frame.left.saturating_sub(have);
             let event = if frame.opcode.is_control() {
+                mask::apply(piece, key);
                 self.control_piece(frame, piece)?
             } else {
-                self.message_piece(frame, piece)?
+                self.message_piece(frame, piece, key)?
             };
             if event.is_some() {
                 return Ok(event);
@@ -300,11 +305,17 @@ impl Reader {
         }))
     }
 
-    fn message_piece(&mut self, frame: Frame, piece: &[u8]) -> Result<Option<Event<'static>>, Violation> {
+    fn message_piece(
+        &mut self,
+        frame: Frame,
+        piece: &mut [u8],
+        key: [u8; 4],
+    ) -> Result<Option<Event<'static>>, Violation> {
         let Some(inside) = &mut self.inside else { return Ok(None) };
         let Some(message) = &mut inside.message else { return Ok(None) };
         let last = frame.fin && frame.left == 0;
         if message.compressed {
+            mask::apply(piece, key);
             // Dropped after the message unless it may be needed by the next: an idle connection holds no window.
             let direction = self.deflate.unwrap_or_default();
             let inflater =
@@ -326,7 +337,7 @@ impl Reader {
             inflated?;
         } else {
             message.make_room(piece.len(), &frame, self.max_message);
-            message.bytes.extend_from_slice(piece);
+            mask::append(piece, key, &mut message.bytes);
         }
         message.check_text()?;
         if !last {
@@ -477,6 +488,9 @@ fn close_frame(payload: &[u8]) -> Result<Option<CloseFrame<'_>>, Violation> {
 
 /// A length field is taken at its word up to here; beyond, memory follows the bytes that really came.
 const BELIEVED: usize = 16 * 1024;
+
+/// From this length on a binary message is unmasked into memory of its own.
+const OWNED: usize = 4096;
 
 /// A fragment without bytes costs the peer six bytes and us a turn; RFC 6455 sets no bound.
 const MAX_EMPTY_FRAGMENTS: u16 = 1024;

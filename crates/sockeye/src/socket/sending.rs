@@ -107,7 +107,7 @@ impl Socket {
                     &member.dialect,
                     flags.compress,
                 )?;
-                return self.put(&member, &packet, flags);
+                return self.put(&member, packet, flags);
             }
         }
         self.emit_payload(None, &Payload::event(name, &args)?, flags)
@@ -174,11 +174,11 @@ impl Socket {
             compress: flags.compress,
         };
         let packet = encode(&packet, &member.dialect)?;
-        self.put(member, &packet, flags)
+        self.put(member, packet, flags)
     }
 
     /// Hands a packet to the outbox.
-    pub(crate) fn put(&self, member: &Member, packet: &Encoded, flags: Flags) -> Result<(), EmitError> {
+    pub(crate) fn put(&self, member: &Member, packet: Encoded, flags: Flags) -> Result<(), EmitError> {
         let counters = &self.0.namespace.server.0.counters;
         if flags.volatile {
             if !member.session.send_volatile(packet.messages()) {
@@ -186,7 +186,10 @@ impl Socket {
             }
             return Ok(());
         }
-        let sent = member.session.send(packet.messages());
+        let sent = match packet.into_single() {
+            Ok(message) => member.session.send_one(message),
+            Err(packet) => member.session.send(packet.messages()),
+        };
         if sent == Err(sockeye_engine::SendError::Full) {
             count(&counters.full);
         }
@@ -214,8 +217,9 @@ impl Socket {
     pub(crate) fn answer(&self, id: u64, args: impl Serialize) -> Result<usize, EmitError> {
         let member = self.member().ok_or(EmitError::Closed)?;
         let packet = encode_ack(self.0.namespace.name(), id, &args, &member.dialect, true)?;
-        self.put(&member, &packet, Flags::default())?;
-        Ok(packet.messages().map(|message| message.payload().len()).sum())
+        let bytes = packet.messages().map(|message| message.payload().len()).sum();
+        self.put(&member, packet, Flags::default())?;
+        Ok(bytes)
     }
 
     pub(crate) fn answer_payload(&self, id: u64, payload: &Payload) -> Result<(), EmitError> {
@@ -223,7 +227,7 @@ impl Socket {
         let body = Out::Ack { id, payload };
         let packet =
             encode(&PacketOut { namespace: self.0.namespace.name(), body, compress: true }, &member.dialect)?;
-        self.put(&member, &packet, Flags::default())
+        self.put(&member, packet, Flags::default())
     }
 
     pub(crate) fn member(&self) -> Option<Arc<Member>> {

@@ -1,6 +1,6 @@
 //! Rooms and whom a broadcast reaches.
 
-use sockeye::{RoomEvent, Server, Socket};
+use sockeye::{EmitError, RoomEvent, Server, Socket};
 
 use crate::support::{Client, Log, is_empty, settle};
 
@@ -41,6 +41,40 @@ async fn everybody_in_the_rooms_once_but_for_the_excepted_and_the_sender() {
     }
     assert_eq!(server.of("/").sockets_in("x"), [a.clone(), b, d]);
     assert!(a.is_in("x") && !a.is_in("out"));
+}
+
+/// Alone or beside others, in whichever dialect: the same event, and a refusal before anybody got anything.
+#[tokio::test(start_paused = true)]
+async fn each_dialect_in_a_room_hears_the_event_in_its_own_words() {
+    let server = Server::builder().on("join", async |socket: Socket| socket.join("r")).build().unwrap();
+    let (mut json, _) = Client::join(&server).await;
+    json.say(r#"2["join"]"#).await;
+    settle().await;
+    server.to("r").emit("é", "ü").unwrap();
+    json.hears("2[\"é\",\"ü\"]").await;
+
+    let mut old = Client::open_with(&server, "EIO=3", 1 << 16).await;
+    assert!(old.hear().await.starts_with('0'));
+    old.say(r#"2["join"]"#).await;
+    let mut msgpack = Client::open(&server).await;
+    // {"type":0,"nsp":"/"}
+    msgpack.say_binary(b"\x82\xa4type\x00\xa3nsp\xa1/").await;
+    assert!(msgpack.hear().await.contains("sid"));
+    // {"type":2,"nsp":"/","data":["join"]}
+    msgpack.say_binary(b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x91\xa4join").await;
+    settle().await;
+    server.to("r").emit("é", "ü").unwrap();
+    json.hears("2[\"é\",\"ü\"]").await;
+    old.hears(r#"2["\u00e9","\u00fc"]"#).await;
+    let heard = msgpack.hear().await;
+    assert!(heard.starts_with('<') && heard.contains("data"), "{heard}");
+
+    for room in ["r", "nobody's"] {
+        assert!(matches!(server.to(room).emit("disconnect", 1), Err(EmitError::Encode(_))));
+    }
+    for client in [&mut json, &mut old, &mut msgpack] {
+        client.hears_nothing().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
