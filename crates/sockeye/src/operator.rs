@@ -167,7 +167,7 @@ impl Operator {
     /// # Errors
     /// When the name is reserved or the arguments cannot be written.
     pub fn emit(self, name: &str, args: impl Serialize) -> Result<(), EmitError> {
-        if self.goes_out() {
+        if self.others().is_some() {
             self.emit_payload(Payload::event(name, &args)?);
             return Ok(());
         }
