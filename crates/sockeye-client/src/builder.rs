@@ -17,6 +17,7 @@ use crate::error::{ConnectError, SetupError};
 use crate::socket::Socket;
 use crate::states::States;
 use crate::target::{Target, UrlError};
+use crate::traffic::{Tap, Traffic};
 use crate::wire::{self, Dialer, Jar, Route, Settings};
 
 /// Prepares a [`Client`]: [`Client::builder`].
@@ -39,6 +40,7 @@ pub struct Builder {
     #[cfg(feature = "tls")]
     tls: wire::TlsOptions,
     states: States,
+    tap: Option<Tap>,
 }
 
 impl Builder {
@@ -59,6 +61,7 @@ impl Builder {
             #[cfg(feature = "tls")]
             tls: wire::TlsOptions::default(),
             states: States::default(),
+            tap: None,
         }
     }
 
@@ -206,6 +209,13 @@ impl Builder {
         self
     }
 
+    /// Calls `seen` with everything that crosses the network, in order: for logs and tools. It must be quick. What it
+    /// sees holds the application's secrets.
+    pub fn tap(mut self, seen: impl Fn(Traffic<'_>) + Send + Sync + 'static) -> Self {
+        self.tap = Some(Tap(Arc::new(seen)));
+        self
+    }
+
     /// A value that handlers can ask for as [`State<T>`](crate::State).
     pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         self.states.insert(value);
@@ -298,6 +308,7 @@ impl Builder {
             deflate: self.deflate,
             request_timeout: self.request_timeout,
             close_timeout: self.config.close_timeout,
+            tap: self.tap,
         };
         let mut random = [0; 8];
         // It spreads attempts to reconnect; without it they still grow.

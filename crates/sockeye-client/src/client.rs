@@ -100,6 +100,13 @@ impl Client {
         self.core().cut();
     }
 
+    /// Tries to move from polling to WebSocket now, even if [`Builder::transports`] or the server's offer kept it from
+    /// that. [`Notice::Upgraded`](crate::Notice::Upgraded) or [`Notice::UpgradeFailed`](crate::Notice::UpgradeFailed)
+    /// follows. `false`: there is no polling connection, or a try is under way.
+    pub fn upgrade(&self) -> bool {
+        self.core().feed(sockeye_proto::client::Client::upgrade)
+    }
+
     /// Ends everything in order: what was sent leaves, sockets leave, and nothing is connected again. Resolves when that
     /// is done, at the latest after [`Builder::close_timeout`]. What waited for a connection is dropped.
     pub async fn close(&self) {

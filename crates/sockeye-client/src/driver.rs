@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sockeye_proto::client::{AckId, Output, SocketId, Unanswered};
+use sockeye_proto::engine::Protocol;
 use sockeye_proto::socket::Arguments;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
@@ -20,6 +21,7 @@ use crate::handler::{BoxFuture, Call, Started};
 use crate::notice::Notice;
 use crate::socket::Socket;
 use crate::sync::lock;
+use crate::traffic::Tap;
 use crate::wire::{Report, Settings, Wires};
 
 /// Handlers of one client that may be waiting at once; beyond, nothing is read from the network.
@@ -70,6 +72,8 @@ struct Driver {
     core: Arc<Core>,
     wires: Wires,
     reports: mpsc::Receiver<(u32, Report)>,
+    tap: Option<Tap>,
+    protocol: Protocol,
     connection: u32,
     running: Arc<Semaphore>,
     /// Events that wait for a handler's place, in order, and what came after them.
@@ -83,6 +87,8 @@ impl Driver {
         let (sender, reports) = mpsc::channel(REPORTS);
         Driver {
             core,
+            tap: settings.tap.clone(),
+            protocol: settings.protocol,
             wires: Wires::new(settings, sender),
             reports,
             connection: 0,
@@ -98,6 +104,9 @@ impl Driver {
                 match output {
                     Output::Wire { connection, wire } => {
                         self.connection = connection;
+                        if let Some(tap) = &self.tap {
+                            tap.ordered(&wire, self.protocol);
+                        }
                         self.wires.act(connection, wire);
                     }
                     output => self.backlog.push_back(output),
@@ -133,6 +142,10 @@ impl Driver {
     }
 
     fn report(&mut self, connection: u32, report: Report) {
+        // What an earlier connection still brings is nobody's.
+        if let Some(tap) = self.tap.as_ref().filter(|_| connection == self.connection) {
+            tap.reported(&report);
+        }
         self.core.feed(|machine, now| match report {
             Report::Polled(body, content) => machine.polled(connection, &body, content, now),
             Report::Posted => machine.posted(connection, now),

@@ -53,6 +53,7 @@ mod states;
 mod stream;
 mod sync;
 mod target;
+mod traffic;
 mod wire;
 
 pub use ack::{AckSender, Asked};
@@ -67,11 +68,12 @@ pub use socket::{Emitter, Socket};
 pub use states::State;
 pub use stream::{Events, Incoming, Received};
 pub use target::UrlError;
+pub use traffic::Traffic;
 
 #[doc(inline)]
 pub use sockeye_macros::ClientEvent as Event;
 pub use sockeye_proto::client::{Cap, Failure, Reason, Reconnection, Step, Transports, WhenFull};
-pub use sockeye_proto::engine::Transport;
+pub use sockeye_proto::engine::{Content, Transport};
 #[doc(inline)]
 pub use sockeye_proto::event::{Event, EventArguments, IntoRefusal, Refusal};
 pub use sockeye_proto::socket as proto;

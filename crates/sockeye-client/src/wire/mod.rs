@@ -27,6 +27,7 @@ pub(crate) use tls::{Tls, TlsOptions};
 
 use crate::guard::Guarded;
 use crate::target::Target;
+use crate::traffic::Tap;
 use polling::Polling;
 
 /// What came of an order.
@@ -64,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) request_timeout: Duration,
     pub(crate) close_timeout: Duration,
     pub(crate) dialer: Dialer,
+    /// Sees everything that crosses the network.
+    pub(crate) tap: Option<Tap>,
 }
 
 impl Settings {

@@ -299,6 +299,16 @@ impl Client {
         }
     }
 
+    /// Tries to move from polling to WebSocket now, even if the configuration or the server's offer kept it from that:
+    /// [`Output::Upgraded`](super::Output::Upgraded) or [`Output::UpgradeFailed`](super::Output::UpgradeFailed)
+    /// follows. `false`: there is no polling connection, or a try is under way.
+    pub fn upgrade(&mut self, now: Duration) -> bool {
+        let Link::Up { session, .. } = &mut self.link else { return false };
+        let begun = session.upgrade(now);
+        self.pump(now);
+        begun
+    }
+
     /// Whether [`Client::close`] was called.
     pub fn is_closed(&self) -> bool {
         self.closed

@@ -253,6 +253,17 @@ impl Session {
         }
     }
 
+    /// Tries the move to WebSocket now, whatever the rules and the server's offer said. Whether polling was there to move
+    /// away from, and no other try is under way.
+    pub(super) fn upgrade(&mut self, now: Duration) -> bool {
+        let State::Open { carrier, ending: Ending::No, .. } = &mut self.state else { return false };
+        let Carrier::Polling(polling) = *carrier else { return false };
+        let by = now.saturating_add(self.rules.upgrade_timeout);
+        *carrier = Carrier::Probing { polling, candidate: Candidate::Dialing, by };
+        self.wire(Wire::Dial { query: self.query(Transport::WebSocket) });
+        true
+    }
+
     /// Bytes that wait for their turn.
     pub(super) fn queued(&self) -> usize {
         self.outbox_bytes
