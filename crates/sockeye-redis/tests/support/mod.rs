@@ -47,13 +47,12 @@ impl Server {
     pub(crate) fn run(&mut self) -> bool {
         let mut command = Command::new("redis-server");
         // A Sentinel wants its file first.
-        if let Some(file) = self.arguments.iter().find(|argument| argument.starts_with('/')) {
-            command.arg(file);
-        }
+        let first = self.arguments.first().filter(|argument| argument.starts_with('/'));
+        command.args(first);
         command
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--dir"])
             .arg(self.directory.path());
-        command.args(self.arguments.iter().filter(|argument| !argument.starts_with('/')));
+        command.args(self.arguments.iter().skip(usize::from(first.is_some())));
         match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
             Ok(child) => self.child = Some(child),
             Err(error) => {
@@ -64,7 +63,10 @@ impl Server {
             }
         }
         let end = std::time::Instant::now() + LIMIT;
-        while self.say_to(self.port, &["PING"]).is_none_or(|answer| answer != "+PONG") {
+        while self
+            .say_to(self.port, &["PING"])
+            .is_none_or(|answer| answer != "+PONG" && !answer.starts_with("-NOAUTH"))
+        {
             assert!(std::time::Instant::now() < end, "redis-server does not answer");
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -185,7 +187,27 @@ pub(crate) struct Node {
 impl Node {
     /// One that is up and has these namespaces.
     pub(crate) async fn join(bus: impl Bus, namespaces: &[&str]) -> Node {
-        let node = Node::begin(bus);
+        Node::join_shared(Arc::new(bus), namespaces).await
+    }
+
+    pub(crate) fn begin(bus: impl Bus) -> Node {
+        Node::begin_shared(Arc::new(bus))
+    }
+
+    fn begin_shared(bus: Arc<dyn Bus>) -> Node {
+        let (sender, came) = mpsc::unbounded_channel();
+        let ears = Arc::new(Ears { came: sender, rooms: Mutex::default() });
+        let receiver: Arc<dyn Receive> = ears.clone();
+        bus.start(Inbox::new(Arc::downgrade(&receiver)));
+        Node { bus, came, ears }
+    }
+
+    pub(crate) async fn join_boxed(bus: Box<dyn Bus>, namespaces: &[&str]) -> Node {
+        Node::join_shared(bus.into(), namespaces).await
+    }
+
+    async fn join_shared(bus: Arc<dyn Bus>, namespaces: &[&str]) -> Node {
+        let node = Node::begin_shared(bus);
         for namespace in namespaces {
             tokio::time::timeout(LIMIT, node.bus.open(namespace)).await.expect("opened in time").unwrap();
         }
@@ -193,13 +215,9 @@ impl Node {
         node
     }
 
-    pub(crate) fn begin(bus: impl Bus) -> Node {
-        let (sender, came) = mpsc::unbounded_channel();
-        let ears = Arc::new(Ears { came: sender, rooms: Mutex::default() });
-        let receiver: Arc<dyn Receive> = ears.clone();
-        let bus: Arc<dyn Bus> = Arc::new(bus);
-        bus.start(Inbox::new(Arc::downgrade(&receiver)));
-        Node { bus, came, ears }
+    /// What came so far does not matter.
+    pub(crate) fn forget(&mut self) {
+        while self.came.try_recv().is_ok() {}
     }
 
     pub(crate) async fn up(&self) {
