@@ -1,5 +1,6 @@
 //! The `sockeye` command. Without arguments it is `sockeye serve`: Socket.IO with the chat demo on loopback.
 
+mod bench;
 mod doctor;
 mod options;
 mod serve;
@@ -26,9 +27,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Serve Socket.IO (the default command)
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Find out why clients cannot connect, and how to mend it
     Doctor(doctor::DoctorArgs),
+    /// Measure a Socket.IO server: latency, throughput, cost
+    Bench(Box<bench::BenchArgs>),
 }
 
 fn main() -> ExitCode {
@@ -38,7 +41,8 @@ fn main() -> ExitCode {
     };
     match cli.command {
         Some(Command::Doctor(args)) => args.run().unwrap_or_else(|error| complain(&error, 2)),
-        Some(Command::Serve(args)) => serve(args),
+        Some(Command::Bench(args)) => args.run().unwrap_or_else(|error| complain(&error, 1)),
+        Some(Command::Serve(args)) => serve(*args),
         None => serve(cli.serve),
     }
 }

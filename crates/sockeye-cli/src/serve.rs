@@ -42,6 +42,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "SOCKEYE_NO_DEMO")]
     no_demo: bool,
 
+    /// Add the namespace /bench, with handlers for `sockeye bench`; everybody in it can speak to everybody
+    #[arg(long, env = "SOCKEYE_BENCH")]
+    bench: bool,
+
     /// Do not serve the browser client below the path, nor the demo, which needs it
     #[arg(long, env = "SOCKEYE_NO_CLIENT", conflicts_with = "demo")]
     no_client: bool,
@@ -124,6 +128,7 @@ impl ServeArgs {
             port: self.port.map_or_else(platform_port, Ok)?,
             path: self.path,
             client: !self.no_client,
+            bench: self.bench,
             demo: match (self.demo, self.no_demo) {
                 (true, _) => Some(true),
                 (_, true) => Some(false),

@@ -17,6 +17,9 @@ pub struct Config {
     /// Whether `/` serves the chat demo. `None`, the default: only when [`host`](Self::host) is a loopback
     /// address, because the demo lets everybody in.
     pub demo: Option<bool>,
+    /// Whether there is a namespace `/bench` with handlers that `sockeye bench` measures. Default false: everybody in it
+    /// can speak to everybody.
+    pub bench: bool,
     /// Whether the browser client is served below [`path`](Self::path). Default true; the demo needs it.
     pub client: bool,
     /// Certificate chain and private key, both PEM. `None`, the default, serves plain HTTP.
@@ -63,6 +66,7 @@ impl Default for Config {
             port: 3000,
             path: "/socket.io".into(),
             demo: None,
+            bench: false,
             client: true,
             tls: None,
             cors_origins: Vec::new(),

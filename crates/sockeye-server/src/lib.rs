@@ -4,6 +4,7 @@
 
 mod assets;
 mod banner;
+mod bench;
 mod config;
 mod demo;
 mod error;
@@ -104,6 +105,9 @@ fn server(config: &Config) -> Result<Server, StartError> {
     }
     if config.serves_demo() {
         builder = demo::add_to(builder);
+    }
+    if config.bench {
+        builder = bench::add_to(builder);
     }
     builder.build().map_err(|error| StartError::Settings(error.to_string()))
 }
