@@ -73,7 +73,7 @@ describe("sockeye bench against npm socket.io", { skip: !SOCKEYE && "no sockeye 
     ["echo", "-n", "10", "-w", "3"],
     ["echo", "-n", "10", "--rate", "300"],
     ["echo", "-n", "10", "--no-ack"],
-    ["echo", "-n", "10", "--echo-event", "who"],
+    ["echo", "-n", "10", "--echo-event", "message-with-ack"],
     ["polling", "-n", "5", "-w", "2"],
     ["binary", "-n", "4", "--payload", "70000"],
     ["churn", "-n", "5"],
