@@ -119,7 +119,7 @@ impl Probe {
             return Ok((text, None));
         }
         ensure!(text.starts_with("461-"), "{event:?} is answered with more than one attachment");
-        match self.next("the attachment of an acknowledgement")? {
+        match self.next("the attachment of an acknowledgement", Instant::now() + self.patience)? {
             Message::Binary(bytes) => Ok((text, Some(bytes))),
             Message::Text(text) => bail!("instead of an attachment came {:?}", shortened(&text)),
         }
@@ -159,7 +159,7 @@ impl Probe {
     fn wait<T>(&mut self, what: &str, choose: impl Fn(&str) -> Option<T>) -> anyhow::Result<T> {
         let deadline = Instant::now() + self.patience;
         loop {
-            if let Message::Text(text) = self.next(what)? {
+            if let Message::Text(text) = self.next(what, deadline)? {
                 if let Some(chosen) = choose(&text) {
                     return Ok(chosen);
                 }
@@ -167,17 +167,17 @@ impl Probe {
                     bail!("the server disconnected us while we waited for {what}");
                 }
             }
-            // A server that talks all the time does not keep us here.
-            ensure!(Instant::now() < deadline, "waited {:?} in vain for {what}", self.patience);
         }
     }
 
-    fn next(&mut self, what: &str) -> anyhow::Result<Message> {
+    fn next(&mut self, what: &str, deadline: Instant) -> anyhow::Result<Message> {
         let mut buffer = vec![0; 64 << 10];
         loop {
             if let Some(message) = self.received.pop_front() {
                 return Ok(message);
             }
+            // A server that talks all the time, if only of heartbeats, does not keep us here.
+            ensure!(Instant::now() < deadline, "waited {:?} in vain for {what}", self.patience);
             match self.stream.read(&mut buffer) {
                 Ok(0) => bail!("the server hung up while we waited for {what}"),
                 Ok(count) => self.take(buffer[..count].to_vec())?,
