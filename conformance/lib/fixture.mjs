@@ -27,15 +27,18 @@ export async function fixtureWithFiles(count, ...flags) {
   return start(["sh", "-c", `ulimit -n ${count}; exec "$0" "$@"`, ...program, ...flags], listening);
 }
 
+const left = new Set();
+process.on("exit", () => left.forEach((child) => child.kill("SIGKILL")));
+
 /** Starts a program; `port` finds its port in one of the lines it writes. */
 export async function start([program, ...args], port, environment = {}) {
   const child = spawn(program, args, {
     stdio: ["pipe", "pipe", "inherit"],
     env: { ...process.env, ...environment },
   });
-  const exited = once(child, "exit");
+  const exited = once(child, "exit").finally(() => left.delete(child));
   // Not every program ends with its standard input: none outlives the test that started it.
-  process.on("exit", () => child.kill("SIGKILL"));
+  left.add(child);
   const lines = createInterface({ input: child.stdout });
   const found = new Promise((resolve, reject) => {
     lines.on("line", (line) => {

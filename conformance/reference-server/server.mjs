@@ -23,9 +23,18 @@ const { values: flags } = parseArgs({
     cors: { type: "string" },
     cookie: { type: "string" },
     refuse: { type: "string" },
+    name: { type: "string", default: "" },
+    redis: { type: "string" },
+    kind: { type: "string" },
+    key: { type: "string" },
+    mode: { type: "string" },
+    specific: { type: "boolean", default: false },
+    "requests-timeout": { type: "string" },
   },
 });
 
+// Loaded only where it is needed: most scenarios are of one server.
+const cluster = flags.redis && (await import("./cluster.mjs"));
 const number = (name) => (flags[name] === undefined ? undefined : Number(flags[name]));
 const options = {
   serveClient: false,
@@ -43,12 +52,14 @@ const given = {
   transports: flags.transports?.split(","),
   cors: flags.cors && { origin: flags.cors, credentials: true },
   cookie: flags.cookie && { name: flags.cookie, path: "/", httpOnly: true, sameSite: "lax" },
+  adapter: cluster && (await cluster.adapter(flags)),
   connectionStateRecovery: flags.recovery && { maxDisconnectionDuration: Number(flags.recovery) },
   allowRequest: flags.refuse && ((request, decide) => decide(/[?&]refuse/.test(request.url) ? flags.refuse : null, !/[?&]refuse/.test(request.url))),
 };
 for (const [name, value] of Object.entries(given)) if (value) options[name] = value;
 
 const log = { disconnects: [], refusals: [] };
+const heard = [];
 const http = createServer((request, response) => {
   if (request.url === "/stats") {
     const namespaces = [...io._nsps.values()];
@@ -60,6 +71,8 @@ const http = createServer((request, response) => {
     }));
   } else if (request.url === "/log") {
     response.end(JSON.stringify(log));
+  } else if (cluster && request.url === "/do") {
+    cluster.serve(io, heard, request, response);
   } else {
     response.writeHead(404).end();
   }
@@ -119,8 +132,10 @@ function serve(socket) {
   socket.on("panic", () => {});
 }
 
-io.of("/").on("connection", serve);
-io.of("/custom").on("connection", serve);
+for (const name of ["/", "/custom"]) {
+  const namespace = io.of(name).on("connection", serve);
+  cluster?.listen(namespace, flags.name, heard);
+}
 io.of("/admin")
   .use(async (socket, next) => {
     await sleep(20);

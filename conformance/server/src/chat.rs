@@ -67,6 +67,9 @@ pub(crate) fn server(flags: &Flags, log: &Log) -> anyhow::Result<Server> {
             async move { answer }
         });
     }
+    if !flags.bus.url.is_empty() {
+        builder = flags.bus.join(builder.share_handshake(flags.share_handshake))?;
+    }
     builder.build().context("the server contradicts itself")
 }
 
@@ -235,6 +238,8 @@ async fn kick(socket: Socket, Data(close): Data<bool>) {
 struct Kept(Json);
 
 async fn keep(socket: Socket, Data(value): Data<Json>) {
+    // Other servers are told what is set here, under the name that Node's fixture gives it.
+    sent(socket.set_info(json!({ "kept": value })));
     socket.set_data(Kept(value));
 }
 

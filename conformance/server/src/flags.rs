@@ -5,6 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use sockeye::engine::{Config, Cookie, Cors, DeflateOptions, Origins, Transport};
 
+use crate::cluster::Bus;
+
 /// What the command line asked for.
 #[derive(Default)]
 pub(crate) struct Flags {
@@ -20,6 +22,9 @@ pub(crate) struct Flags {
     cors: Option<String>,
     cookie: Option<String>,
     pub(crate) refuse: Option<String>,
+    pub(crate) name: String,
+    pub(crate) bus: Bus,
+    pub(crate) share_handshake: bool,
 }
 
 impl Flags {
@@ -45,6 +50,14 @@ impl Flags {
                 "--cors" => flags.cors = Some(value()?),
                 "--cookie" => flags.cookie = Some(value()?),
                 "--refuse" => flags.refuse = Some(value()?),
+                "--name" => flags.name = value()?,
+                "--redis" => flags.bus.url = value()?,
+                "--kind" => flags.bus.kind = value()?,
+                "--key" => flags.bus.key = Some(value()?),
+                "--mode" => flags.bus.mode = Some(value()?),
+                "--specific" => flags.bus.specific = true,
+                "--requests-timeout" => drop(value()?), // told with each question
+                "--share-handshake" => flags.share_handshake = true,
                 other => bail!("unknown flag {other}"),
             }
         }

@@ -1,6 +1,7 @@
 //! The fixture of conformance/CONTRACT.md on Sockeye's public API: what the scenarios talk to.
 
 mod chat;
+mod cluster;
 mod echo;
 mod flags;
 
@@ -12,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::json;
 use sockeye::engine::{Body, Config, Engine, serve};
@@ -29,6 +31,7 @@ use flags::Flags;
 struct Behind {
     echo: Engine<Echo>,
     server: Server,
+    member: cluster::Member,
     log: chat::Log,
 }
 
@@ -39,7 +42,8 @@ impl Behind {
         flags.engine(&mut config);
         let log = chat::Log::default();
         let server = chat::server(flags, &log)?;
-        Ok(Self { echo: Engine::new(config, Echo)?, server, log })
+        let member = cluster::Member::new(&server, flags);
+        Ok(Self { echo: Engine::new(config, Echo)?, server, member, log })
     }
 
     fn stats(&self) -> String {
@@ -64,6 +68,11 @@ impl Service<Request<Incoming>> for Behind {
             Ok(match request.uri().path() {
                 "/stats" => Response::new(Body::new(it.stats())),
                 "/log" => Response::new(Body::new(it.log.to_json())),
+                "/do" => {
+                    let body = request.into_body().collect().await;
+                    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+                    Response::new(Body::new(it.member.answer(&body).await))
+                }
                 path if it.echo.wants(path) => {
                     let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
                     it.echo.handle(request, peer).await

@@ -43,6 +43,12 @@ pub(super) const ALL: &[Suite] = &[
         has_reference: true,
         run: protocol,
     },
+    Suite {
+        name: "cluster",
+        about: "npm socket.io servers and ours on one Redis: every operation, emitters, recovery, outages, deaths",
+        has_reference: true,
+        run: cluster,
+    },
     Suite { name: "wire", about: "hostile bytes on raw sockets", has_reference: true, run: wire },
     Suite { name: "python", about: "PyPI python-socketio's client", has_reference: true, run: python },
     Suite {
@@ -108,6 +114,13 @@ fn clients(options: &Options) -> Totals {
 
 fn protocol(options: &Options) -> Totals {
     node("protocol", options)
+}
+
+fn cluster(options: &Options) -> Totals {
+    if let Err(why) = setup::redis() {
+        return Totals::broken(why);
+    }
+    node("cluster", options)
 }
 
 fn wire(options: &Options) -> Totals {

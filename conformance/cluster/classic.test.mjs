@@ -1,0 +1,3 @@
+import { operations } from "./operations.mjs";
+
+operations("classic");
