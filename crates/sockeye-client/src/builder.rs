@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use sockeye_proto::client::{self as machine, Config, Reconnection, Transports};
 use sockeye_proto::engine::Protocol;
-use sockeye_proto::socket::{Dialect, Limits, Protocol as Revision};
+use sockeye_proto::socket::{Dialect, Protocol as Revision};
 use sockeye_proto::websocket::deflate;
 
 use crate::client::{Client, Plan, socket_options};
@@ -18,7 +18,7 @@ use crate::socket::Socket;
 use crate::states::States;
 use crate::target::{Target, UrlError};
 use crate::traffic::{Tap, Traffic};
-use crate::wire::{self, Dialer, Jar, Route, Settings};
+use crate::wire::{self, Dialer, Jar, Proxy, Route, Settings};
 
 /// Prepares a [`Client`]: [`Client::builder`].
 ///
@@ -37,6 +37,7 @@ pub struct Builder {
     deflate: Option<deflate::Options>,
     request_timeout: Duration,
     route: Route,
+    proxy: Option<Proxy>,
     #[cfg(feature = "tls")]
     tls: wire::TlsOptions,
     states: States,
@@ -58,6 +59,7 @@ impl Builder {
             deflate: None,
             request_timeout: Duration::from_secs(20),
             route: Route::Tcp,
+            proxy: None,
             #[cfg(feature = "tls")]
             tls: wire::TlsOptions::default(),
             states: States::default(),
@@ -164,6 +166,16 @@ impl Builder {
     /// How long a close may wait for what has to leave first. Default 5 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.config.close_timeout = timeout;
+        self
+    }
+
+    /// Goes through a proxy: `http://[user:password@]host[:port]` (CONNECT), or `socks5://…`. The proxy resolves the
+    /// server's name.
+    pub fn proxy(mut self, url: &str) -> Self {
+        match Proxy::read(url) {
+            Ok(proxy) => self.proxy = Some(proxy),
+            Err(error) => self.bad(error),
+        }
         self
     }
 
@@ -286,7 +298,6 @@ impl Builder {
             Protocol::V3 => Revision::V4,
         };
         self.config.dialect = if self.msgpack { Dialect::Msgpack(revision) } else { Dialect::Json(revision) };
-        self.config.limits = Limits::default();
         self.config.limits.attachment_bytes = self.max_message;
         #[cfg(feature = "tls")]
         let tls = target.secure.then(|| wire::Tls::new(&target.host, self.tls)).transpose()?;
@@ -294,6 +305,7 @@ impl Builder {
             dialer: Dialer::new(
                 target.clone(),
                 self.route,
+                self.proxy,
                 self.request_timeout,
                 #[cfg(feature = "tls")]
                 tls,

@@ -61,7 +61,9 @@ pub enum SetupError {
         why: String,
     },
     /// There is no tokio runtime to run on.
-    #[error("there is no tokio runtime here: call this from inside one, or use `sockeye_client::blocking`")]
+    #[error(
+        "there is no tokio runtime here: call this from inside one, or use `sockeye_client::blocking` (feature `blocking`)"
+    )]
     NoRuntime,
     /// An encrypted connection was asked for, and this build cannot encrypt.
     #[error("this build has no TLS: switch on the feature `tls` of sockeye-client")]
@@ -170,7 +172,7 @@ pub(crate) fn advice(reason: &Reason) -> &'static str {
         "nobody listens there: is the server running, and is the port right?"
     } else if said("certificate") || said("UnknownIssuer") {
         "add the authority that signed the certificate with `.root_certificate(…)`"
-    } else if *step == Step::Handshake && said("no valid handshake") {
+    } else if *step == Step::Handshake && (said("no valid handshake") || said("packet")) {
         "what answers there is no Socket.IO server of this generation; for socket.io 1 and 2 say `.eio3()`"
     } else {
         ""

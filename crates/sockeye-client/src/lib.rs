@@ -38,6 +38,8 @@
 //! * The connection lives as long as somebody holds a [`Client`], a [`Socket`] or a stream of it; then it says goodbye.
 
 mod ack;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod builder;
 mod client;
 mod core;

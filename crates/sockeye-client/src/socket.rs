@@ -32,6 +32,11 @@ impl Socket {
         Socket { held, room }
     }
 
+    #[cfg(feature = "blocking")]
+    pub(crate) fn core(&self) -> Arc<crate::core::Core> {
+        Arc::clone(&self.held.core)
+    }
+
     pub(crate) fn room(&self) -> &Room {
         &self.room
     }

@@ -290,6 +290,32 @@ fn detection() {
     assert!(matches!(old.dialect(), Dialect::Msgpack(Protocol::V4)));
 }
 
+/// A number where the reason stands is no id: servers of socket.io 2 answer with whatever `err.data` is.
+#[test]
+fn an_error_of_revision_4_may_be_a_bare_number() {
+    let mut old = Decoder::new(Dialect::Json(Protocol::V4), Limits::default().into());
+    for (text, namespace, data) in
+        [("4/ns,7", "/ns", "7"), ("47", "/", "7"), ("4/ns,\"no\"", "/ns", "\"no\"")]
+    {
+        let packet = old.text(text).unwrap().unwrap();
+        assert_eq!(packet.namespace, namespace);
+        assert_eq!(packet.body, Body::ConnectError(Some(data.into())));
+    }
+    assert_eq!(old.text("4/ns,7[]"), Err(Violation::Json));
+    let mut new = Decoder::new(Dialect::Json(Protocol::V5), Limits::default().into());
+    assert_eq!(new.text("4/ns,7"), Err(Violation::Id));
+}
+
+#[test]
+fn a_disconnect_in_msgpack_may_carry_nil() {
+    let mut python = Decoder::new(Dialect::Msgpack(Protocol::V5), Limits::default().into());
+    let packet =
+        python.binary(b"\x83\xa4type\x01\xa4data\xc0\xa3nsp\xa7/custom"[..].into()).unwrap().unwrap();
+    assert_eq!(packet.body, Body::Disconnect);
+    let other = b"\x83\xa4type\x01\xa4data\x01\xa3nsp\xa7/custom";
+    assert_eq!(python.binary(other[..].into()), Err(Violation::Payload));
+}
+
 #[test]
 fn idle_decoders_are_small() {
     assert!(size_of::<Decoder>() <= 48, "{}", size_of::<Decoder>());

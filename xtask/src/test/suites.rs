@@ -52,6 +52,12 @@ pub(super) const ALL: &[Suite] = &[
     Suite { name: "wire", about: "hostile bytes on raw sockets", has_reference: true, run: wire },
     Suite { name: "python", about: "PyPI python-socketio's client", has_reference: true, run: python },
     Suite {
+        name: "rust-client",
+        about: "our Rust client at npm socket.io 4 and 2 and at PyPI python-socketio",
+        has_reference: false,
+        run: rust_client,
+    },
+    Suite {
         name: "binary",
         about: "the sockeye program: flags, refusals, signals",
         has_reference: false,
@@ -208,6 +214,33 @@ fn python(options: &Options) -> Totals {
     let mut totals = Totals::default();
     let ending = watch(&mut command, SUITE, |line| totals.own_line(line));
     totals.ended("python", ending)
+}
+
+/// The servers are started by the tests, which are left out of `cargo test --workspace` for that.
+fn rust_client(options: &Options) -> Totals {
+    let conformance = process::root().join("conformance");
+    let installed = setup::npm(&conformance).and_then(|()| {
+        setup::python(&conformance.join(".cache/python"), &conformance.join("python/requirements.txt"))
+    });
+    if let Err(why) = installed {
+        return Totals::broken(why);
+    }
+    let mut command = process::cargo();
+    command.args([
+        "test",
+        "--locked",
+        "--package",
+        "sockeye-client",
+        "--test",
+        "peers",
+        "--no-fail-fast",
+        "--",
+    ]);
+    // Every test starts servers of its own.
+    command.arg("--test-threads=2").args(options.filter.as_slice());
+    let mut totals = Totals::default();
+    let ending = watch(&mut command, SUITE, |line| totals.cargo_line(line));
+    totals.ended("rust-client", ending)
 }
 
 /// The programs that the tests start for themselves, each on a free port, and end by closing its standard input.

@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::proxy::Proxy;
 use super::stream::Stream;
 use crate::target::Target;
 
@@ -32,6 +33,7 @@ pub(crate) struct Dialer(Arc<Inner>);
 struct Inner {
     target: Target,
     route: Route,
+    proxy: Option<Proxy>,
     timeout: Duration,
     #[cfg(feature = "tls")]
     tls: Option<super::tls::Tls>,
@@ -41,12 +43,14 @@ impl Dialer {
     pub(crate) fn new(
         target: Target,
         route: Route,
+        proxy: Option<Proxy>,
         timeout: Duration,
         #[cfg(feature = "tls")] tls: Option<super::tls::Tls>,
     ) -> Dialer {
         Dialer(Arc::new(Inner {
             target,
             route,
+            proxy,
             timeout,
             #[cfg(feature = "tls")]
             tls,
@@ -74,13 +78,13 @@ impl Inner {
     async fn reach(&self) -> Result<Stream, String> {
         match &self.route {
             Route::Tcp => {
-                let (host, port) = (self.target.host.as_str(), self.target.port);
-                let tcp = TcpStream::connect((host, port))
-                    .await
-                    .map_err(|error| format!("TCP connection to {}: {error}", self.target.authority()))?;
-                // Small packets, and a wait for each of them otherwise. A stream that cannot is slower, not broken.
-                tcp.set_nodelay(true).ok();
-                Ok(Stream::new(tcp))
+                let Target { host, port, .. } = &self.target;
+                let Some(proxy) = &self.proxy else {
+                    return Ok(Stream::new(tcp(host, *port).await?));
+                };
+                let mut stream = tcp(&proxy.host, proxy.port).await.map_err(|why| format!("proxy: {why}"))?;
+                proxy.ask(&mut stream, host, *port).await.map_err(|why| format!("proxy {proxy:?}: {why}"))?;
+                Ok(Stream::new(stream))
             }
             #[cfg(unix)]
             Route::Unix(path) => match tokio::net::UnixStream::connect(path).await {
@@ -89,6 +93,15 @@ impl Inner {
             },
         }
     }
+}
+
+async fn tcp(host: &str, port: u16) -> Result<TcpStream, String> {
+    let stream = TcpStream::connect((host, port))
+        .await
+        .map_err(|error| format!("TCP connection to {host}, port {port}: {error}"))?;
+    // Small packets, and a wait for each of them otherwise. A stream that cannot is slower, not broken.
+    stream.set_nodelay(true).ok();
+    Ok(stream)
 }
 
 impl fmt::Debug for Dialer {

@@ -5,6 +5,7 @@
 mod cookies;
 mod dial;
 mod polling;
+mod proxy;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;
@@ -22,6 +23,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 pub(crate) use cookies::Jar;
 pub(crate) use dial::{Dialer, Route};
+pub(crate) use proxy::Proxy;
 #[cfg(feature = "tls")]
 pub(crate) use tls::{Tls, TlsOptions};
 
@@ -48,7 +50,6 @@ pub(crate) enum Report {
 pub(crate) type Reports = mpsc::Sender<(u32, Report)>;
 
 /// Everything a request needs to know.
-#[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) target: Target,
     /// With slashes as the server wants them.

@@ -46,7 +46,11 @@ pub(super) fn read<'a>(text: &'a str, protocol: Protocol, limits: &Limits) -> Re
     let is_binary = matches!(kind, "5" | "6");
     let (count, rest) = if is_binary { attachment_count(rest, limits)? } else { (0, rest) };
     let (namespace, rest) = namespace(rest);
-    let (id, rest) = packet_id(rest)?;
+    // Servers of socket.io 2 say why with whatever they have, and a number looks like an id.
+    let (id, rest) = match (kind, protocol) {
+        ("4", Protocol::V4) => (None, rest),
+        _ => packet_id(rest)?,
+    };
 
     if kind == "0" {
         if id.is_some() {

@@ -55,7 +55,8 @@ pub(super) fn decode(data: &[u8], protocol: Protocol, limits: &Limits) -> Result
     }
     check_namespace(namespace, limits)?;
     let body = match (kind, protocol) {
-        (1, _) if fields.data.is_none() && fields.id.is_none() => Body::Disconnect,
+        // Python writes `nil` where JavaScript writes nothing.
+        (1, _) if matches!(fields.data, None | Some([0xc0])) && fields.id.is_none() => Body::Disconnect,
         (1, _) => return Err(Violation::Payload),
         (2, _) | (5, Protocol::V4) => {
             let (name, args) = arguments(true)?;
