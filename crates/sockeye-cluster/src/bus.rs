@@ -53,7 +53,8 @@ pub trait Bus: Send + Sync + 'static {
     /// A namespace is gone from this server: unsubscribe.
     fn close(&self, namespace: &str);
 
-    /// Takes a message for all other servers that have its namespace.
+    /// Takes a message for all other servers that have its namespace. Called under locks of the server's: it must not
+    /// hand anything to the inbox before it has returned.
     ///
     /// # Errors
     /// When it is not taken: too much waits already, the bus is down, or its wire has no words for this message
@@ -118,7 +119,8 @@ impl fmt::Debug for dyn Bus {
 /// Each such message that [`Bus::publish`] took comes back to its own server as well, once and in its place among all
 /// others: by [`Inbox::logged`], or by [`Inbox::unlogged`] if it could not be written.
 pub trait Log: Send + Sync {
-    /// Keeps a session whose connection was lost, for `window`. Done when any server could find it.
+    /// Keeps a session whose connection was lost, for `window`. Done when any server could find it. A
+    /// [`restore`](Self::restore) that is called on the same bus later finds it in any case.
     fn persist(&self, session: Session, window: Duration) -> BusFuture<()>;
 
     /// Takes a session out, whatever becomes of it: a secret is good once. `None` if there is none. `offset` is what

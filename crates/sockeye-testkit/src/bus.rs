@@ -48,7 +48,10 @@ pub struct TestBusNode {
 }
 
 #[derive(Clone)]
-struct TestLog(TestBus);
+struct TestLog {
+    bus: TestBus,
+    state: Arc<watch::Sender<State>>,
+}
 
 #[derive(Default)]
 struct Wire {
@@ -112,8 +115,8 @@ impl TestBus {
         let mut wire = self.wire();
         assert!(!wire.nodes.contains_key(&name), "there is a server called {name} already");
         wire.nodes.insert(Arc::clone(&name), End::default());
-        let log = wire.logging.then(|| TestLog(self.clone()));
         let state = Arc::new(watch::Sender::new(State::Up));
+        let log = wire.logging.then(|| TestLog { bus: self.clone(), state: Arc::clone(&state) });
         TestBusNode { bus: self.clone(), name, state, log }
     }
 
@@ -241,12 +244,16 @@ impl TestBusNode {
     }
 
     fn ready(&self) -> Result<(), BusError> {
-        match &*self.state.borrow() {
-            State::Up => {}
-            State::Closed => return Err(BusError::Closed),
-            _ => return Err(BusError::Down("cut by the test".into())),
-        }
+        carried(&self.state)?;
         if self.bus.end(&self.name, |end| end.dead) { Err(BusError::Closed) } else { Ok(()) }
+    }
+}
+
+fn carried(state: &watch::Sender<State>) -> Result<(), BusError> {
+    match &*state.borrow() {
+        State::Up => Ok(()),
+        State::Closed => Err(BusError::Closed),
+        _ => Err(BusError::Down("cut by the test".into())),
     }
 }
 
@@ -318,9 +325,12 @@ impl Bus for TestBusNode {
 
 impl Log for TestLog {
     fn persist(&self, session: Session, window: Duration) -> BusFuture<()> {
-        let secret = Arc::clone(&session.pid);
-        self.0.wire().sessions.insert(secret, (session, Instant::now() + window));
-        Box::pin(ready(Ok(())))
+        let carried = carried(&self.state);
+        if carried.is_ok() {
+            let secret = Arc::clone(&session.pid);
+            self.bus.wire().sessions.insert(secret, (session, Instant::now() + window));
+        }
+        Box::pin(ready(carried))
     }
 
     fn restore(
@@ -330,20 +340,18 @@ impl Log for TestLog {
         offset: &str,
         most: usize,
     ) -> BusFuture<Option<Restored>> {
-        let restored = self.find(namespace, secret, offset, most);
-        Box::pin(later(restored))
+        let restored = carried(&self.state).map(|()| self.find(namespace, secret, offset, most));
+        Box::pin(async {
+            // As over a network: not at once.
+            tokio::task::yield_now().await;
+            restored
+        })
     }
-}
-
-/// As over a network: not at once.
-async fn later<T>(result: T) -> Result<T, BusError> {
-    tokio::task::yield_now().await;
-    Ok(result)
 }
 
 impl TestLog {
     fn find(&self, namespace: &str, secret: &str, offset: &str, most: usize) -> Option<Restored> {
-        let mut wire = self.0.wire();
+        let mut wire = self.bus.wire();
         let (session, expires) = wire.sessions.remove(secret)?;
         let at = wire.log.iter().position(|(at, _)| *at.offset == *offset)?;
         let until = wire.log.last()?.0.clone();

@@ -20,6 +20,7 @@ use crate::handler::{ConnectHandler, DisconnectHandler, Handler, Middleware};
 use crate::id;
 use crate::layer::Layer;
 use crate::link::Hall;
+use crate::logged::Logged;
 use crate::namespace::{Namespace, Place};
 use crate::rate::EventRate;
 use crate::recovery::Store;
@@ -356,6 +357,11 @@ impl ServerBuilder {
 
     /// Turns connection state recovery on: a client that lost its connection and comes back in time gets its old socket
     /// id, rooms, data, and the events it missed. Default off.
+    ///
+    /// With a bus that has a log (Redis streams), a client may come back to any server of
+    /// the cluster, also after its own has died; every event that wants no answer then goes through the log first, and
+    /// [`max_bytes`](ConnectionStateRecovery::max_bytes) is what one client may have missed. With any other bus, and with
+    /// none, it is recovered by the server it left, and by no other.
     pub fn connection_state_recovery(mut self, settings: ConnectionStateRecovery) -> Self {
         self.recovery = Some(settings);
         self
@@ -678,7 +684,13 @@ impl ServerBuilder {
             parents.push(Arc::new(Parent { kind, rules: Arc::new(namespace.rules) }));
         }
 
-        let recovery = self.recovery.as_ref().map(|settings| {
+        let logs = self.bus.as_ref().is_some_and(|bus| bus.log().is_some());
+        let logged = self
+            .recovery
+            .as_ref()
+            .filter(|_| logs)
+            .map(|settings| Logged::new(settings.window.min(server::FOR_EVER), settings.max_bytes));
+        let recovery = self.recovery.as_ref().filter(|_| !logs).map(|settings| {
             // A dead peer is noticed after a ping and its timeout; what was sent to it until then may be missed too.
             let unnoticed = self.engine.ping_interval.saturating_add(self.engine.ping_timeout);
             let window = settings.window.min(server::FOR_EVER);
@@ -714,8 +726,15 @@ impl ServerBuilder {
         #[cfg(not(feature = "client"))]
         let engine = Engine::new(self.engine, Hall { core: Default::default() })?;
         let cluster = Membership::new(self.bus, self.share_handshake);
-        let core =
-            Arc::new(Core::new(Making { config, states: self.states, parents, cluster, recovery, engine }));
+        let core = Arc::new(Core::new(Making {
+            config,
+            states: self.states,
+            parents,
+            cluster,
+            recovery,
+            logged,
+            engine,
+        }));
         // Set once, here: nobody else has the engine yet.
         let _ = core.engine.application().core.set(Arc::downgrade(&core));
         core.cluster.start(&core);

@@ -6,7 +6,7 @@
 //!
 //! In here is what the hall has of it: its [`Node`], and the questions that go to sockets of this server.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
@@ -161,6 +161,26 @@ pub(crate) fn options(audience: &Audience, flags: emit::Flags) -> Options {
     let flags =
         Flags { volatile: flags.volatile, compress: (!flags.compress).then_some(false), ..Flags::default() };
     Options { rooms: audience.rooms.to_vec(), except: audience.except.to_vec(), flags }
+}
+
+/// The same, the other way.
+pub(crate) fn audience(options: &Options) -> Audience {
+    // Rooms come from elsewhere: said twice, a room must not be looked at twice.
+    fn distinct(rooms: &[Arc<str>]) -> smallvec::SmallVec<[Arc<str>; 1]> {
+        match rooms {
+            [] | [_] => rooms.iter().cloned().collect(),
+            _ => {
+                let mut seen = HashSet::with_capacity(rooms.len());
+                rooms.iter().filter(|room| seen.insert(&***room)).cloned().collect()
+            }
+        }
+    }
+    Audience { rooms: distinct(&options.rooms), except: distinct(&options.except) }
+}
+
+/// How something is to be delivered.
+pub(crate) fn flags(options: &Options) -> emit::Flags {
+    emit::Flags { volatile: options.flags.volatile, compress: options.flags.compress.unwrap_or(true) }
 }
 
 /// Sends an event that wants answers to the audience on this server. `expect` hears how many they are before any of

@@ -4,7 +4,7 @@
 //! sockets. Whatever the application's code does, one verdict comes out.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 use sockeye_engine::{Handshake, Protocol, Reason, Session};
@@ -12,6 +12,7 @@ use sockeye_engine::{Handshake, Protocol, Reason, Session};
 use crate::data::Data;
 use crate::handler::ConnectCall;
 use crate::id;
+use crate::logged::Comeback;
 use crate::namespace::{Namespace, Place, Tenancy};
 use crate::recovery::{Lost, RecoveryFailure};
 use crate::run::{self, CatchUnwind, Ties};
@@ -41,7 +42,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Newcomer {
     pub(crate) socket: Socket,
     /// The session it takes up again.
-    pub(crate) lost: Option<Taken>,
+    pub(crate) lost: Option<Returning>,
     inside: bool,
 }
 
@@ -55,6 +56,45 @@ impl Drop for Newcomer {
     fn drop(&mut self) {
         if !self.inside {
             self.socket.discard();
+        }
+    }
+}
+
+/// What a socket takes over from the one it continues.
+pub(crate) struct Inheritance {
+    /// The client's secret.
+    pub(crate) pid: Arc<str>,
+    pub(crate) id: Arc<str>,
+    /// Without its own.
+    pub(crate) rooms: Vec<Arc<str>>,
+    pub(crate) data: Data,
+}
+
+/// A session that is taken up again.
+pub(crate) enum Returning {
+    /// From this server's memory.
+    Kept(Taken),
+    /// From the log of a bus.
+    Logged(Comeback),
+}
+
+impl Returning {
+    fn legacy(&self) -> Option<Inheritance> {
+        match self {
+            Self::Kept(Taken { inner: Some((pid, lost)), .. }) => {
+                let Legacy { id, data } = lost.state.clone();
+                Some(Inheritance { pid: Arc::clone(pid), id, rooms: lost.rooms.clone(), data })
+            }
+            Self::Kept(_) => None,
+            Self::Logged(comeback) => comeback.legacy(),
+        }
+    }
+
+    /// Its client was refused.
+    pub(crate) fn spend(self) {
+        match self {
+            Self::Kept(taken) => taken.spend(),
+            Self::Logged(comeback) => comeback.spend(),
         }
     }
 }
@@ -100,7 +140,9 @@ pub(crate) async fn decide(wish: Wish) -> Verdict {
         return Verdict::Refused { message: "Invalid namespace".to_owned(), data: None };
     };
     core.cluster.opened(&place.name).await;
-    let mut newcomer = Box::new(make(&wish, place, tenancy));
+    let namespace = Namespace { server: Server(Arc::clone(&core)), place };
+    let taken = take(&wish, &namespace).await;
+    let mut newcomer = Box::new(make(&wish, namespace, tenancy, taken));
     let socket = newcomer.socket.clone();
     let skip = newcomer.lost.is_some() && core.config.skip_middlewares;
     let gates = if skip { &[][..] } else { socket.0.namespace.place.rules.gates.as_slice() };
@@ -149,12 +191,16 @@ async fn find(wish: &Wish) -> Option<(Arc<Place>, Tenancy)> {
 }
 
 /// The socket: the one that comes back, or a new one.
-fn make(wish: &Wish, place: Arc<Place>, tenancy: Tenancy) -> Newcomer {
+fn make(
+    wish: &Wish,
+    namespace: Namespace,
+    tenancy: Tenancy,
+    taken: Option<Result<Returning, RecoveryFailure>>,
+) -> Newcomer {
     let core = &wish.core;
-    let namespace = Namespace { server: Server(Arc::clone(core)), place };
     let eio4 = wish.session.protocol() == Protocol::V4;
     let mut failure = None;
-    let taken = match take(wish, &namespace, eio4) {
+    let taken = match taken {
         Some(Ok(taken)) => Some(taken),
         Some(Err(why)) => {
             count(&core.counters.not_recovered);
@@ -164,16 +210,13 @@ fn make(wish: &Wish, place: Arc<Place>, tenancy: Tenancy) -> Newcomer {
         }
         None => None,
     };
-    let (id, rooms, data) = match taken.as_ref().and_then(|taken| taken.inner.as_ref()) {
-        Some((_, lost)) => (Arc::clone(&lost.state.id), lost.rooms.clone(), lost.state.data.clone()),
-        None => (fresh_id(wish, eio4), Vec::new(), Data::default()),
+    let (pid, id, rooms, data) = match taken.as_ref().and_then(Returning::legacy) {
+        Some(Inheritance { pid, id, rooms, data }) => (Some(pid), id, rooms, data),
+        None => (None, fresh_id(wish, eio4), Vec::new(), Data::default()),
     };
-    let recovery = (core.recovery.is_some() && eio4).then(|| {
-        let pid = match taken.as_ref().and_then(|taken| taken.inner.as_ref()) {
-            Some((pid, _)) => Arc::clone(pid),
-            None => id::random().into(),
-        };
-        Box::new(Recovery { pid, recovered: taken.is_some(), failure })
+    let recovery = (core.live().is_some() && eio4).then(|| {
+        let pid = pid.unwrap_or_else(|| id::random().into());
+        Box::new(Recovery { pid, recovered: taken.is_some(), failure, since: OnceLock::new() })
     });
     let auth = Arc::clone(&wish.auth);
     let handshake = Arc::clone(&wish.handshake);
@@ -194,14 +237,15 @@ fn fresh_id(wish: &Wish, eio4: bool) -> Arc<str> {
 }
 
 /// `None` if the client does not ask to be recovered.
-fn take(wish: &Wish, namespace: &Namespace, eio4: bool) -> Option<Result<Taken, RecoveryFailure>> {
+async fn take(wish: &Wish, namespace: &Namespace) -> Option<Result<Returning, RecoveryFailure>> {
     /// Whatever else is in there is the application's; what is not text is not from us.
     #[derive(Deserialize)]
     struct Claim {
         pid: Option<serde_json::Value>,
         offset: Option<serde_json::Value>,
     }
-    let recovery = wish.core.recovery.as_ref().filter(|_| eio4)?;
+    let eio4 = wish.session.protocol() == Protocol::V4;
+    let live = wish.core.live().filter(|_| eio4)?;
     let claim: Claim = serde_json::from_str(&wish.auth).ok()?;
     let pid = claim.pid?;
     let Some(pid) = pid.as_str() else { return Some(Err(RecoveryFailure::Unknown)) };
@@ -211,7 +255,7 @@ fn take(wish: &Wish, namespace: &Namespace, eio4: bool) -> Option<Result<Taken, 
         Some(_) => return Some(Err(RecoveryFailure::BadOffset)),
     };
     // Its old connection may be dead without anybody having noticed: that socket goes first, and is stored by that.
-    let live = lock(&recovery.live).get(pid).and_then(|socket| socket.upgrade()).map(Socket);
+    let live = lock(live).get(pid).and_then(|socket| socket.upgrade()).map(Socket);
     if let Some(old) = live.filter(|old| old.namespace() == namespace) {
         let member = old.member();
         old.depart(Reason::ForcedClose, false);
@@ -221,8 +265,13 @@ fn take(wish: &Wish, namespace: &Namespace, eio4: bool) -> Option<Result<Taken, 
             member.session.abort(Reason::ForcedClose);
         }
     }
+    let core = &wish.core;
+    if let Some(logged) = &core.logged {
+        return Some(logged.restore(core, &namespace.place, pid, offset).await.map(Returning::Logged));
+    }
+    let recovery = core.recovery.as_ref()?;
     let taken = lock(&recovery.store).take(recovery.now(), pid, namespace.name(), offset);
-    Some(taken.map(|inner| Taken { core: Arc::clone(&wish.core), inner: Some(inner) }))
+    Some(taken.map(|inner| Returning::Kept(Taken { core: Arc::clone(core), inner: Some(inner) })))
 }
 
 /// Runs what the namespace does with new sockets.

@@ -56,6 +56,7 @@ pub mod layer;
 mod link;
 mod listeners;
 mod local;
+mod logged;
 mod namespace;
 mod operator;
 mod rate;

@@ -25,9 +25,10 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::ack::AckSender;
-use crate::connect::{self, Newcomer, Taken, Verdict, Wish};
+use crate::connect::{self, Newcomer, Returning, Taken, Verdict, Wish};
 use crate::dispatch;
 use crate::gate;
+use crate::logged;
 use crate::rate::Excess;
 use crate::recovery::Given;
 use crate::run::{self, Ties};
@@ -451,16 +452,26 @@ impl Desk {
         let back = newcomer.lost.is_some();
         let inside = match newcomer.lost.take() {
             None => come_in(),
-            Some(taken) => self.resume(&socket, &member, taken, come_in),
+            Some(Returning::Kept(taken)) => self.resume(&socket, &member, taken, come_in),
+            Some(Returning::Logged(comeback)) => {
+                let complete = comeback.resume(&socket, &member, &self.session, come_in);
+                if !complete {
+                    self.session.abort(Reason::ForcedClose);
+                }
+                complete
+            }
         };
         place.tell();
         if !inside {
             return None;
         }
+        if let Some(own) = socket.0.recovery.as_ref().filter(|_| self.core.logged.is_some()) {
+            logged::note_beginning(&socket, &own.since);
+        }
         newcomer.settled();
         counters.sockets.fetch_add(1, Ordering::Relaxed);
-        if let (Some(recovery), Some(own)) = (&self.core.recovery, &socket.0.recovery) {
-            lock(&recovery.live).insert(Arc::clone(&own.pid), Arc::downgrade(&socket.0));
+        if let (Some(live), Some(own)) = (self.core.live(), &socket.0.recovery) {
+            lock(live).insert(Arc::clone(&own.pid), Arc::downgrade(&socket.0));
         }
         let mut entered = false;
         // One start, from the first moment somebody else can send it away: so nobody hears of its end first.
@@ -478,8 +489,8 @@ impl Desk {
         if !entered {
             // It was sent away in the very moment it came in.
             counters.sockets.fetch_sub(1, Ordering::Relaxed);
-            if let (Some(recovery), Some(own)) = (&self.core.recovery, &socket.0.recovery) {
-                lock(&recovery.live).remove(&own.pid);
+            if let (Some(live), Some(own)) = (self.core.live(), &socket.0.recovery) {
+                lock(live).remove(&own.pid);
             }
             place.forget(socket.id());
             if let Ok(packet) = disconnected(&place.name, &member.dialect) {

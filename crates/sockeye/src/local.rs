@@ -1,6 +1,5 @@
 //! What other servers of a cluster have done here, to sockets of this one.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -8,12 +7,11 @@ use sockeye_proto::cluster::{Message, Options, SocketDescription};
 use sockeye_proto::socket::Payload;
 
 use crate::ack::{CallError, Collector};
-use crate::cluster::{self, Answering, Local, Position};
+use crate::cluster::{self, Answering, Local, Position, audience, flags};
 use crate::deliver;
 use crate::describe::describe;
-use crate::emit::Flags;
+use crate::logged;
 use crate::namespace::Place;
-use crate::rooms::Audience;
 use crate::run;
 use crate::server::Core;
 use crate::socket::Socket;
@@ -45,9 +43,12 @@ impl Here {
 }
 
 impl Local for Here {
-    fn broadcast(&self, namespace: &str, payload: Payload, options: &Options, _: Option<Position>) {
-        if let Some((core, place)) = self.at(namespace) {
-            deliver::broadcast(&core, &place, &audience(options), payload, flags(options));
+    fn broadcast(&self, namespace: &str, payload: Payload, options: &Options, at: Option<Position>) {
+        let Some((core, place)) = self.at(namespace) else { return };
+        let (audience, flags) = (audience(options), flags(options));
+        match &core.logged {
+            Some(_) => logged::deliver(&core, &place, &audience, payload, flags, at.as_ref()),
+            None => deliver::broadcast(&core, &place, &audience, payload, flags),
         }
     }
 
@@ -119,29 +120,15 @@ impl Local for Here {
     }
 
     fn own(&self, message: Message, at: Option<Position>) {
-        // Without a log that clients are recovered from, it was delivered when it was published.
-        let _ = (message, at);
+        // Without recovery it was delivered when it was published.
+        if let Some((core, place)) = self.at(&message.namespace)
+            && core.logged.is_some()
+        {
+            logged::came_back(&core, &place, message, at.as_ref());
+        }
     }
 
     fn gap(&self, namespace: Option<&str>) {
         tracing::warn!(namespace, "the log of the bus has gone on without us: clients have missed events");
     }
-}
-
-fn audience(options: &Options) -> Audience {
-    // Rooms come from elsewhere: said twice, a room must not be looked at twice.
-    fn distinct(rooms: &[Arc<str>]) -> smallvec::SmallVec<[Arc<str>; 1]> {
-        match rooms {
-            [] | [_] => rooms.iter().cloned().collect(),
-            _ => {
-                let mut seen = HashSet::with_capacity(rooms.len());
-                rooms.iter().filter(|room| seen.insert(&***room)).cloned().collect()
-            }
-        }
-    }
-    Audience { rooms: distinct(&options.rooms), except: distinct(&options.except) }
-}
-
-fn flags(options: &Options) -> Flags {
-    Flags { volatile: options.flags.volatile, compress: options.flags.compress.unwrap_or(true) }
 }

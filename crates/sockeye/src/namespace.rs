@@ -17,6 +17,7 @@ use crate::asking::Asking;
 use crate::cluster::{self, Body, Bus, ClusterError, Incomplete, PATIENCE, RoomChange};
 use crate::emit::EmitError;
 use crate::found::FoundSocket;
+use crate::logged::Space;
 use crate::operator::{IntoRooms, Operator};
 use crate::rooms::{Audience, Roll, RoomEvent, Rooms};
 use crate::rules::Rules;
@@ -267,6 +268,8 @@ pub(crate) struct Place {
     pub(crate) rooms: Mutex<Rooms<Member>>,
     /// Room events that have happened and not been told. Filled under the lock of `rooms`, so in order.
     told: Mutex<VecDeque<RoomEvent>>,
+    /// How far the log of a bus has come here.
+    pub(crate) space: Mutex<Space>,
     /// A bus that has channels for rooms.
     pub(crate) watcher: Option<Arc<dyn Bus>>,
     telling: Mutex<()>,
@@ -286,6 +289,7 @@ impl Place {
             tenants: AtomicUsize::new(0),
             rooms: Mutex::default(),
             told: Mutex::default(),
+            space: Mutex::default(),
             watcher: None,
             telling: Mutex::default(),
             acks: AtomicU64::new(0),

@@ -13,6 +13,7 @@ use crate::cluster::{self, Body, Incomplete, Node, Options, PATIENCE};
 use crate::deliver;
 use crate::emit::{EmitError, Flags};
 use crate::found::{FoundSocket, RemoteSocket};
+use crate::logged;
 use crate::namespace::Namespace;
 use crate::rooms::Audience;
 use crate::socket::Socket;
@@ -187,11 +188,14 @@ impl Operator {
     pub fn emit_payload(self, payload: Payload) {
         let core = &self.namespace.server.0;
         let place = &self.namespace.place;
-        let payload = match self.others() {
-            Some(node) => self.publish_event(node, payload),
-            None => payload,
-        };
-        deliver::broadcast(core, place, &self.audience, payload, self.flags);
+        let Some(node) = self.others() else { return self.deliver(payload) };
+        if core.logged.is_none() || self.flags.volatile {
+            return self.deliver(self.publish_event(node, payload));
+        }
+        // It is delivered when it comes back, in its place.
+        if let Err(payload) = logged::publish(core, place, payload, self.options()) {
+            self.deliver(payload);
+        }
     }
 
     /// Sends an event and gathers the answers: of each socket the first argument it gives, as an `R`.
@@ -318,6 +322,16 @@ impl Operator {
         match message.body {
             Body::Broadcast { payload, .. } => payload,
             _ => unreachable!("it is the broadcast from above"),
+        }
+    }
+
+    /// To sockets of this server, now.
+    fn deliver(&self, payload: Payload) {
+        let core = &self.namespace.server.0;
+        let place = &self.namespace.place;
+        match &core.logged {
+            Some(_) => logged::deliver(core, place, &self.audience, payload, self.flags, None),
+            None => deliver::broadcast(core, place, &self.audience, payload, self.flags),
         }
     }
 

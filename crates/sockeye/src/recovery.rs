@@ -32,7 +32,8 @@ use crate::rooms::Audience;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RecoveryFailure {
-    /// Nothing is stored for this `pid`: it never existed here, was redeemed already, or its socket left for good.
+    /// Nothing is stored for this `pid`: it never existed here, was redeemed already, or its socket left for good. Of a
+    /// bus with a log, also: what its client missed is not there as a whole any more.
     Unknown,
     /// The window has passed since the connection was lost.
     Expired,
@@ -42,6 +43,8 @@ pub enum RecoveryFailure {
     BadOffset,
     /// Packets the client may need have left the log, by age or because of the byte limit.
     Evicted,
+    /// The bus whose log has the session could not be asked.
+    Unavailable,
 }
 
 impl RecoveryFailure {
@@ -53,6 +56,7 @@ impl RecoveryFailure {
             Self::OtherNamespace => "other namespace",
             Self::BadOffset => "bad offset",
             Self::Evicted => "evicted",
+            Self::Unavailable => "unavailable",
         }
     }
 }

@@ -29,6 +29,7 @@ use crate::emit::EmitError;
 use crate::extract::Mismatch;
 use crate::found::FoundSocket;
 use crate::link::Hall;
+use crate::logged::Logged;
 use crate::namespace::{Namespace, Place, Tenancy};
 use crate::operator::{IntoRooms, Operator};
 use crate::rate::EventRate;
@@ -69,7 +70,10 @@ pub(crate) struct Core {
     main: OnceLock<Arc<Place>>,
     pub(crate) parents: Vec<Arc<Parent>>,
     pub(crate) cluster: Membership,
+    /// In memory, where there is no bus with a log.
     pub(crate) recovery: Option<Recovery>,
+    /// Through the log of a bus.
+    pub(crate) logged: Option<Logged>,
     pub(crate) counters: Counters,
     pub(crate) engine: Engine<Hall>,
     runtime: OnceLock<Handle>,
@@ -129,6 +133,7 @@ pub(crate) struct Recovery {
 }
 
 /// What a lost socket leaves to the one that recovers it.
+#[derive(Clone)]
 pub(crate) struct Legacy {
     pub(crate) id: Arc<str>,
     pub(crate) data: Data,
@@ -422,12 +427,13 @@ pub(crate) struct Making {
     pub(crate) parents: Vec<Arc<Parent>>,
     pub(crate) cluster: Membership,
     pub(crate) recovery: Option<Recovery>,
+    pub(crate) logged: Option<Logged>,
     pub(crate) engine: Engine<Hall>,
 }
 
 impl Core {
     pub(crate) fn new(parts: Making) -> Self {
-        let Making { config, states, parents, cluster, recovery, engine } = parts;
+        let Making { config, states, parents, cluster, recovery, logged, engine } = parts;
         Self {
             config,
             states,
@@ -436,6 +442,7 @@ impl Core {
             parents,
             cluster,
             recovery,
+            logged,
             counters: Counters::default(),
             engine,
             runtime: OnceLock::new(),
@@ -562,9 +569,22 @@ impl Core {
         tracing::error!(handler = name, panic = crate::run::message(panic), "panicked");
     }
 
+    /// Connected sockets by their clients' secrets, where clients are recovered.
+    pub(crate) fn live(&self) -> Option<&Mutex<HashMap<Arc<str>, Weak<crate::socket::Inner>>>> {
+        let memory = self.recovery.as_ref().map(|recovery| &recovery.live);
+        memory.or(self.logged.as_ref().map(|logged| &logged.live))
+    }
+
     /// Takes a socket out of its rooms, and keeps what is needed to recover it where its reason allows that.
     pub(crate) fn lose(self: &Arc<Self>, socket: &Socket, member: &Member, reason: &Reason) {
         let place = &socket.0.namespace.place;
+        if let (Some(logged), Some(own)) = (&self.logged, &socket.0.recovery) {
+            lock(&logged.live).remove(&own.pid);
+            if is_recoverable(reason) {
+                logged.lose(self, socket, &own.pid, own.since.get());
+            }
+            return place.forget(socket.id());
+        }
         let (Some(recovery), Some(own)) = (&self.recovery, &socket.0.recovery) else {
             return place.forget(socket.id());
         };

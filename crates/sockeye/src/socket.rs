@@ -10,7 +10,7 @@ mod sending;
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -85,6 +85,8 @@ pub(crate) struct Recovery {
     pub(crate) pid: Arc<str>,
     pub(crate) recovered: bool,
     pub(crate) failure: Option<RecoveryFailure>,
+    /// The offset of everything before it came in, where the bus has a log.
+    pub(crate) since: OnceLock<Arc<str>>,
 }
 
 enum Phase {

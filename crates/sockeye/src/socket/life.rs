@@ -10,6 +10,7 @@ use super::{Connecting, Early, HAS_OUTGOING, Member, Phase, Socket};
 use crate::data::Data;
 use crate::emit::EmitError;
 use crate::handler::{DisconnectCall, Disconnector};
+use crate::logged;
 use crate::run;
 use crate::sync::lock;
 
@@ -72,7 +73,13 @@ impl Socket {
         };
         if tell && let Ok(packet) = disconnected(&self.0.namespace.place.name, &member.dialect) {
             // A client that cannot take even this finds out when its session ends.
-            let _ = member.session.send(packet.messages());
+            let goodbye = || {
+                let _ = member.session.send(packet.messages());
+            };
+            match &self.server().0.logged {
+                Some(_) => logged::farewell(self, &member, goodbye),
+                None => goodbye(),
+            }
         }
         if self.0.gate.leave(self) {
             self.carry_out_departure();

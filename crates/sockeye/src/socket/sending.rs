@@ -12,6 +12,7 @@ use crate::ack::{Asked, CallError, Entry, Waiter};
 use crate::deliver;
 use crate::emit::{EmitError, Flags};
 use crate::listeners::Outgoing;
+use crate::logged;
 use crate::operator::{IntoRooms, Operator};
 use crate::run;
 use crate::stats::count;
@@ -116,7 +117,11 @@ impl Socket {
     /// Whether nobody but the client wants to see what is emitted.
     fn plain(&self) -> bool {
         let namespace = &self.0.namespace;
-        namespace.server.0.recovery.is_none() && !namespace.place.has_outgoing() && !self.has(HAS_OUTGOING)
+        let core = &namespace.server.0;
+        core.recovery.is_none()
+            && core.logged.is_none()
+            && !namespace.place.has_outgoing()
+            && !self.has(HAS_OUTGOING)
     }
 
     pub(crate) fn emit_payload(
@@ -165,8 +170,12 @@ impl Socket {
         payload: &Payload,
         flags: Flags,
     ) -> Result<(), EmitError> {
-        if id.is_none() && self.0.namespace.server.0.recovery.is_some() {
+        let core = &self.0.namespace.server.0;
+        if id.is_none() && core.recovery.is_some() {
             return deliver::direct(self, member, payload, flags);
+        }
+        if id.is_none() && core.logged.is_some() {
+            return logged::direct(self, member, payload, flags);
         }
         let packet = PacketOut {
             namespace: self.0.namespace.name(),
@@ -174,6 +183,9 @@ impl Socket {
             compress: flags.compress,
         };
         let packet = encode(&packet, &member.dialect)?;
+        if core.logged.is_some() {
+            return logged::behind(self, member, packet, flags);
+        }
         self.put(member, packet, flags)
     }
 

@@ -8,6 +8,7 @@ mod doors;
 mod dynamic;
 mod events;
 mod leaving;
+mod logged;
 mod recovery;
 mod rooms;
 mod storm;
