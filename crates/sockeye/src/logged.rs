@@ -217,7 +217,8 @@ pub(crate) fn farewell(socket: &Socket, member: &Arc<Member>, then: impl FnOnce(
                     {
                         let event = Broadcast::new(Arc::clone(&place.name), payload.clone(), true);
                         let packet = event.encoded(&member.dialect);
-                        packet.is_ok_and(|packet| socket.put(member, packet.clone(), Flags::default()).is_ok())
+                        packet
+                            .is_ok_and(|packet| socket.put(member, packet.clone(), Flags::default()).is_ok())
                     }
                     Flight::Packet(one, _, packet, flags) if one == socket => {
                         socket.put(member, packet.clone(), *flags).is_ok()

@@ -161,14 +161,15 @@ impl Operator {
         self
     }
 
-    /// Sends an event, to local sockets before this returns. It is encoded once per dialect.
+    /// Sends an event, to local sockets before this returns. It is encoded once per dialect. Only where clients are
+    /// recovered through the log of a bus, it goes there first, and reaches local sockets in its place in the log.
     ///
     /// A recipient whose outbox is full is closed as a slow consumer: it would have a gap otherwise.
     ///
     /// # Errors
     /// When the name is reserved or the arguments cannot be written.
     pub fn emit(self, name: &str, args: impl Serialize) -> Result<(), EmitError> {
-        if self.others().is_some() {
+        if self.others().is_some() || self.namespace.server.0.logged.is_some() {
             self.emit_payload(Payload::event(name, &args)?);
             return Ok(());
         }

@@ -19,6 +19,7 @@ use sockeye_proto::socket::{Dialect, Payload};
 use tokio::time::Instant;
 
 use crate::ack::{CallError, Waiter, Waiting};
+use crate::cluster::BusError;
 use crate::data::Data;
 use crate::emit::Flags;
 use crate::gate::Gate;
@@ -266,6 +267,20 @@ impl Socket {
         if connected {
             // The table of rooms does not know sockets that have left, so a join that is too late changes nothing.
             self.0.namespace.place.join(&self.0.id, &rooms);
+        }
+    }
+
+    /// Joins rooms at once, and waits until what other servers say to them arrives here. Only some buses have channels for
+    /// rooms (Redis sharded); with others, and without any, there is nothing to wait for.
+    ///
+    /// # Errors
+    /// When the bus does not subscribe. The rooms are joined on this server all the same.
+    pub async fn join_confirmed(&self, rooms: impl IntoRooms) -> Result<(), BusError> {
+        self.join(rooms);
+        let place = &self.0.namespace.place;
+        match &place.watcher {
+            Some(bus) => bus.settled(&place.name).await,
+            None => Ok(()),
         }
     }
 

@@ -522,6 +522,13 @@ impl sockeye::cluster::Bus for Watching {
             RoomChange::Closed(room) => format!("{namespace} -{room}"),
         }));
     }
+    fn settled(&self, _: &str) -> sockeye::cluster::BusFuture<()> {
+        // As long as a subscription takes.
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(70)).await;
+            Ok(())
+        })
+    }
     fn shutdown(&self) -> sockeye::cluster::BusFuture<()> {
         self.0.shutdown()
     }
@@ -541,6 +548,13 @@ async fn a_bus_hears_of_rooms_that_get_their_first_member_or_lose_their_last() {
     assert_eq!(take(), ["/ +r", "/ +s"]);
     a.to(&two).sockets_leave("r");
     assert_eq!(take(), ["/ -r"]);
+    let start = Instant::now();
+    let socket = a.of("/").socket(&one).unwrap();
+    let joining = socket.join_confirmed("t");
+    assert_eq!(joining.await, Ok(()));
+    assert_eq!((start.elapsed().as_millis(), take()), (70, vec!["/ +t".to_owned()]));
+    socket.leave("t");
+    assert_eq!(take(), ["/ -t"]);
     a.disconnect_sockets(true);
     assert_eq!(sorted(take()), sorted([format!("/ -{one}"), format!("/ -{two}"), "/ -s".to_owned()]));
 }

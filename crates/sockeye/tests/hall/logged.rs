@@ -155,6 +155,36 @@ async fn the_server_that_was_left_may_be_dead() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_goes_down_in_order_hands_its_clients_over() {
+    let Pair { a, b, .. } = pair();
+    let (mut client, id, pid) = join(&a).await;
+    a.emit("one", 1).unwrap();
+    let offset = hears(&mut client, r#"["one",1]"#).await;
+    a.drain(Duration::from_secs(1)).await;
+    b.emit("two", 2).unwrap();
+    settle().await;
+    let (_client, heard) = back(&b, &pid, &offset).await;
+    assert_eq!(events(&heard), [r#"["two",2]"#]);
+    assert_eq!(sid(heard.last().unwrap()), id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stays_on_one_server_spoils_no_offset() {
+    let Pair { a, b, .. } = pair();
+    let (mut client, id, pid) = join(&a).await;
+    a.emit("one", 1).unwrap();
+    let offset = hears(&mut client, r#"["one",1]"#).await;
+    a.local().emit("here", "text").unwrap();
+    assert_eq!(hears(&mut client, r#"["here","text"]"#).await, offset);
+    a.volatile().emit("now", "text").unwrap();
+    let mark = hears(&mut client, r#"["now","text"]"#).await;
+    drop(client);
+    gone(&a).await;
+    let (_client, heard) = back(&b, &pid, &mark).await;
+    assert_eq!((heard.len(), sid(&heard[0])), (1, id));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_not_logged_does_not_overtake_what_is() {
     let Pair { a, at_a, .. } = pair();
     let (mut client, id, _) = join(&a).await;
