@@ -8,6 +8,7 @@ mod check;
 mod perf;
 mod process;
 mod setup;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ The project's own commands.
       --reference                 the scenarios against npm socket.io instead of Sockeye
   cargo xtask autobahn [ARGS]     the Autobahn TestSuite against our WebSocket framing (needs Python 2.7)
   cargo xtask perf [--record]     instructions of the hot paths against bench/counts/baseline.txt (needs valgrind)
+  cargo xtask soak [ARGS]         the Rust client at our server for a long time, with connections that break at random
+      --clients N --seconds N     default 1000 and 600
   cargo xtask help                this text
 ";
 
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "autobahn" => autobahn::run(rest),
         "perf" => perf::run(rest),
+        "soak" => soak::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             ExitCode::SUCCESS

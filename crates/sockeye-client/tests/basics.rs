@@ -303,3 +303,44 @@ async fn the_last_handle_disconnects() {
         assert_eq!(heard.recv().await.unwrap(), "client namespace disconnect");
     }
 }
+
+#[tokio::test]
+async fn handlers_that_wait_are_bounded_and_everything_is_heard_in_order() {
+    const EVENTS: u32 = 3000;
+    let io = Server::builder()
+        .on("burst", |peer: Peer| async move {
+            (0..EVENTS).for_each(|n| peer.emit("n", n).unwrap());
+        })
+        .build()
+        .unwrap();
+    let url = format!("http://{}", listen(io).await);
+    let open = gate_that_is_shut();
+    let gate = open.clone();
+    let (said, mut heard) = mpsc::unbounded_channel();
+    let socket = Client::builder(&url)
+        .transports(Transports::WebSocket)
+        .on("n", move |Data(n): Data<u32>| {
+            let (said, mut gate) = (said.clone(), gate.subscribe());
+            async move {
+                said.send(n).unwrap();
+                gate.wait_for(|open| *open).await.unwrap();
+            }
+        })
+        .connect()
+        .await
+        .unwrap();
+    socket.emit("burst", ()).unwrap();
+    // So many wait at once, and the next is not begun.
+    for n in 0..1024 {
+        assert_eq!(heard.recv().await, Some(n));
+    }
+    tokio::time::timeout(Duration::from_millis(100), heard.recv()).await.unwrap_err();
+    open.send_replace(true);
+    for n in 1024..EVENTS {
+        assert_eq!(heard.recv().await, Some(n));
+    }
+}
+
+fn gate_that_is_shut() -> tokio::sync::watch::Sender<bool> {
+    tokio::sync::watch::channel(false).0
+}

@@ -1,8 +1,8 @@
 //! The client machine as conversations in virtual time.
 //!
 //! ```text
-//! ! connect /            the application wants something; also `emit / …`, `call / …`, `volatile / …`, `answer …`,
-//!                        `disconnect /`, `auth …`, `close`
+//! ! connect /            the application wants something; also `emit / …`, `call / …`, `forget /`, `answer …`,
+//!                        `volatile / …`, `disconnect /`, `auth …`, `close`
 //! < GET                  what the client does on the network; also `POST …`, `DIAL`, `ws …`, `HANGUP`, `ABANDON`
 //! > GET 0{…}             what comes of it: the answer to the poll; also `GET fails`
 //! > POST ok              also `POST fails`
@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sockeye_proto::client::{
-    AckId, Auth, Cap, Client, Config, Emit, Frame, Output, Reconnection, SocketId, SocketOptions, Ticket,
-    Transports, WhenFull, Wire,
+    AckId, Auth, Call, Cap, Client, Config, Emit, Frame, Output, Reconnection, SocketId, SocketOptions,
+    Ticket, Transports, WhenFull, Wire,
 };
 use sockeye_proto::engine::Content;
 use sockeye_proto::socket::Payload;
@@ -393,6 +393,61 @@ fn an_ack_timeout_takes_the_event_out_of_the_buffer() {
 }
 
 #[test]
+fn a_call_that_is_given_up_is_not_sent_any_more_and_its_answer_is_nobodys() {
+    check(
+        websocket(),
+        plain(),
+        r#"! connect /
+        < DIAL
+        ! call / 1
+        ! call / 2
+        ! forget /
+        > ws opens
+        > ws 0{}
+        = opened websocket
+        < ws 40
+        > ws 40{"sid":"a"}
+        < ws 420["e","1"]
+        = connected /
+        > ws 430["x"]
+        = answer ["x"]
+        ! call / 3
+        < ws 422["e","3"]
+        ! forget /
+        > ws 432["late"]
+        ! call / 4
+        < ws 423["e","4"]
+        > ws 433[]
+        = answer []"#,
+    );
+}
+
+#[test]
+fn a_call_that_is_given_up_keeps_its_place_in_the_line_of_retries() {
+    let options = SocketOptions { retries: 2, ..plain() };
+    check(
+        websocket(),
+        options,
+        r#"! connect /
+        < DIAL
+        > ws opens
+        > ws 0{}
+        = opened websocket
+        < ws 40
+        > ws 40{"sid":"a"}
+        = connected /
+        ! call / 1
+        < ws 420["e","1"]
+        ! call / 2
+        ! forget /
+        > ws 430["one"]
+        = answer ["one"]
+        < ws 421["e","2"]
+        > ws 431["two"]"#,
+    );
+}
+
+#[test]
 fn a_full_buffer_says_what_it_drops() {
     for (when_full, dropped, sent) in
         [(WhenFull::DropOldest, "1", ["2", "3"]), (WhenFull::DropNewest, "3", ["1", "2"])]
@@ -736,6 +791,8 @@ struct Driver {
     heard: Vec<String>,
     names: BTreeMap<SocketId, String>,
     ack: Option<AckId>,
+    /// The last.
+    call: Option<Call>,
     ticket: Option<(SocketId, Ticket)>,
 }
 
@@ -749,6 +806,7 @@ impl Driver {
             heard: Vec::new(),
             names: BTreeMap::new(),
             ack: None,
+            call: None,
             ticket: None,
         }
     }
@@ -803,9 +861,14 @@ impl Driver {
             "emit" | "call" | "volatile" => {
                 let socket = socket();
                 let how = Emit { ack: verb == "call", volatile: verb == "volatile", ..Emit::default() };
-                if let Err(error) = self.client.emit(socket, Payload::event("e", text).unwrap(), how, now) {
-                    self.heard.push(format!("= {error}"));
+                match self.client.emit(socket, Payload::event("e", text).unwrap(), how, now) {
+                    Ok(call) => self.call = call.or(self.call),
+                    Err(error) => self.heard.push(format!("= {error}")),
                 }
+            }
+            "forget" => {
+                let socket = socket();
+                self.client.forget(socket, self.call.take().unwrap());
             }
             "answer" => {
                 let value: String = serde_json::from_str(rest).unwrap();
