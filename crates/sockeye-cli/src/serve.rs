@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args;
-use sockeye_server::{Config, TlsFiles};
+use clap::{Args, ValueEnum};
+use sockeye_server::{Adapter, ClusterConfig, Config, TlsFiles};
 use tracing_subscriber::EnvFilter;
 
 use crate::options::seconds;
@@ -18,6 +18,7 @@ Examples:
   sockeye                                       chat demo on http://127.0.0.1:3000/
   sockeye serve --host 0.0.0.0 --port 80        every interface, without the demo
   sockeye serve --tls-cert c.pem --tls-key k.pem --host :: --port 443
+  sockeye serve --redis redis://10.0.0.5        one of several servers
   SOCKEYE_CORS=https://example.org sockeye      pages of example.org may connect
 
 Signals: SIGINT or SIGTERM lets clients finish and then ends; a second one ends at once.")]
@@ -98,6 +99,26 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "SOCKEYE_RECOVERY", default_value = "120", value_name = "SECONDS", value_parser = seconds)]
     recovery: Duration,
 
+    /// Redis that joins this server to others: redis://, rediss://, redis-cluster:// or redis-sentinel://
+    #[arg(long, env = "SOCKEYE_REDIS", hide_env_values = true, value_name = "URL")]
+    redis: Option<String>,
+
+    /// Which of Node's adapters the servers of the cluster use
+    #[arg(long, env = "SOCKEYE_ADAPTER", requires = "redis", value_enum, default_value = "classic", value_name = "KIND")]
+    adapter: Kind,
+
+    /// What the names of channels and of the stream begin with; nothing else in Redis may
+    #[arg(long, env = "SOCKEYE_REDIS_KEY", requires = "redis", default_value = "socket.io", value_name = "PREFIX")]
+    redis_key: String,
+
+    /// PEM file with the authority that signed Redis's certificate, instead of those the system trusts
+    #[arg(long, env = "SOCKEYE_REDIS_CA", requires = "redis", value_name = "FILE")]
+    redis_ca: Option<PathBuf>,
+
+    /// Tell headers, query and auth of clients to the other servers that ask
+    #[arg(long, env = "SOCKEYE_SHARE_HANDSHAKE", requires = "redis")]
+    share_handshake: bool,
+
     /// Seconds a shutdown waits for clients to take what is queued for them
     #[arg(long, env = "SOCKEYE_DRAIN_TIMEOUT", default_value = "10", value_name = "SECONDS", value_parser = seconds)]
     drain_timeout: Duration,
@@ -105,6 +126,27 @@ pub(crate) struct ServeArgs {
     /// What to log: error, warn, info, debug, trace, or a filter such as sockeye=debug
     #[arg(long, env = "SOCKEYE_LOG", default_value = "warn", value_name = "FILTER")]
     log: String,
+}
+
+/// The adapters, by their names here.
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    /// createAdapter of @socket.io/redis-adapter
+    Classic,
+    /// createShardedAdapter of @socket.io/redis-adapter, for Redis 7
+    Sharded,
+    /// @socket.io/redis-streams-adapter: a lost connection is taken up again by any server
+    Streams,
+}
+
+impl From<Kind> for Adapter {
+    fn from(kind: Kind) -> Adapter {
+        match kind {
+            Kind::Classic => Adapter::Classic,
+            Kind::Sharded => Adapter::Sharded,
+            Kind::Streams => Adapter::Streams,
+        }
+    }
 }
 
 impl ServeArgs {
@@ -145,6 +187,13 @@ impl ServeArgs {
             allow_eio3: !self.no_eio3,
             compression: self.compression,
             recovery: self.recovery,
+            cluster: self.redis.map(|redis| ClusterConfig {
+                adapter: self.adapter.into(),
+                key: self.redis_key,
+                certificate_authority: self.redis_ca,
+                share_handshake: self.share_handshake,
+                ..ClusterConfig::new(redis)
+            }),
             drain_timeout: self.drain_timeout,
         })
     }

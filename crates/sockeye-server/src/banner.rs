@@ -19,6 +19,9 @@ pub(crate) fn text(config: &Config, address: SocketAddr, open_files: Option<u64>
         let _ = writeln!(text, "  client       {origin}{path}/socket.io.min.js");
     }
     let _ = writeln!(text, "  health       {origin}/healthz   {origin}/readyz");
+    if let Some(cluster) = &config.cluster {
+        let _ = writeln!(text, "  cluster      {cluster}");
+    }
     if address.ip().is_unspecified() {
         let _ = writeln!(text, "  listening    on every interface, port {}", address.port());
     }

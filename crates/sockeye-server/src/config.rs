@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::ClusterConfig;
+
 /// The settings of [`run`](crate::run).
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -46,6 +48,8 @@ pub struct Config {
     /// How long a lost connection can be taken up again with everything it missed. Zero turns it off. Default 2
     /// minutes.
     pub recovery: Duration,
+    /// The cluster this server is one of. `None`, the default: it is alone.
+    pub cluster: Option<ClusterConfig>,
     /// How long a shutdown may wait for clients to take what is queued for them. Default 10 s.
     pub drain_timeout: Duration,
 }
@@ -79,6 +83,7 @@ impl Default for Config {
             allow_eio3: true,
             compression: false,
             recovery: Duration::from_secs(120),
+            cluster: None,
             drain_timeout: Duration::from_secs(10),
         }
     }

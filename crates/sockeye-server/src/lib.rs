@@ -5,6 +5,7 @@
 mod assets;
 mod banner;
 mod bench;
+mod cluster;
 mod config;
 mod demo;
 mod error;
@@ -30,6 +31,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tower_service::Service as _;
 
+pub use cluster::{Adapter, ClusterConfig};
 pub use config::{Config, TlsFiles};
 pub use error::StartError;
 
@@ -103,6 +105,9 @@ fn server(config: &Config) -> Result<Server, StartError> {
     if !config.recovery.is_zero() {
         builder = builder.connection_state_recovery(ConnectionStateRecovery::new().window(config.recovery));
     }
+    if let Some(cluster) = &config.cluster {
+        builder = cluster.join(builder)?;
+    }
     if config.serves_demo() {
         builder = demo::add_to(builder);
     }
@@ -141,12 +146,16 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 /// Everything that is not Socket.IO, with Socket.IO in front.
 fn router(io: &Server, demo: bool, draining: Arc<AtomicBool>) -> Router {
+    let cluster = io.cluster_state();
     let ready = move || async move {
-        if draining.load(Ordering::Relaxed) {
-            (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-        } else {
-            (StatusCode::OK, "ready\n")
-        }
+        // A server whose cluster is out of reach goes on serving its own clients, and taking new ones: all servers
+        // would be taken out of service at once otherwise.
+        let cluster = cluster.map(|state| format!("cluster: {}\n", cluster::tell(&state.borrow())));
+        let (status, word) = match draining.load(Ordering::Relaxed) {
+            true => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+            false => (StatusCode::OK, "ready"),
+        };
+        (status, format!("{word}\n{}", cluster.unwrap_or_default()))
     };
     let router = Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready));
     let router = if demo {
