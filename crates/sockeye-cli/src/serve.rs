@@ -104,11 +104,24 @@ pub(crate) struct ServeArgs {
     redis: Option<String>,
 
     /// Which of Node's adapters the servers of the cluster use
-    #[arg(long, env = "SOCKEYE_ADAPTER", requires = "redis", value_enum, default_value = "classic", value_name = "KIND")]
+    #[arg(
+        long,
+        env = "SOCKEYE_ADAPTER",
+        requires = "redis",
+        value_enum,
+        default_value = "classic",
+        value_name = "KIND"
+    )]
     adapter: Kind,
 
     /// What the names of channels and of the stream begin with; nothing else in Redis may
-    #[arg(long, env = "SOCKEYE_REDIS_KEY", requires = "redis", default_value = "socket.io", value_name = "PREFIX")]
+    #[arg(
+        long,
+        env = "SOCKEYE_REDIS_KEY",
+        requires = "redis",
+        default_value = "socket.io",
+        value_name = "PREFIX"
+    )]
     redis_key: String,
 
     /// PEM file with the authority that signed Redis's certificate, instead of those the system trusts
