@@ -1,6 +1,16 @@
 //! A cluster of Socket.IO servers on Redis, on the same bytes as Node's servers: a Sockeye server joins an existing
 //! cluster, and is joined, without anybody noticing.
 //!
+//! ```no_run
+//! # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+//! use sockeye::Server;
+//! use sockeye_redis::{Redis, Streams};
+//!
+//! let redis = Redis::new("redis://10.0.0.5")?;             // or rediss://, redis-cluster://, redis-sentinel://
+//! let io = Server::builder().adapter(Streams::new(redis)).build()?;
+//! # Ok(()) }
+//! ```
+//!
 //! Three kinds, as Node has them. All servers of a cluster use the same one, and no two clusters of different kinds
 //! share a prefix:
 //!
