@@ -19,7 +19,7 @@ use super::shared::{Phase, Shared};
 use super::tally::Tally;
 
 /// How often is looked whether something is over.
-const TICK: Duration = Duration::from_millis(20);
+const TICK: Duration = Duration::from_millis(50);
 
 /// Runs the plan's threads through all phases.
 pub(super) async fn conduct(

@@ -76,10 +76,14 @@ impl Report {
     }
 
     fn memory_per_connection(&self) -> Option<f64> {
-        let server = self.server?;
-        let grown = server.start.resident as f64 - server.before.resident as f64;
-        (self.connections > 0 && self.scenario != Scenario::Connect && self.scenario != Scenario::Churn)
-            .then(|| grown / self.connections as f64)
+        let server = self.server.filter(|_| self.connections > 0)?;
+        let with_all = match self.scenario {
+            Scenario::Connect => server.end,
+            // These have no moment at which all are there and nothing else has happened.
+            Scenario::Churn | Scenario::ReconnectStorm => return None,
+            _ => server.start,
+        };
+        Some((with_all.resident as f64 - server.before.resident as f64) / self.connections as f64)
     }
 
     /// A figure in its own unit; `None` if this run has no such figure.

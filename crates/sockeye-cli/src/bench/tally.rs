@@ -11,7 +11,8 @@ use super::process;
 pub(super) struct Tally {
     /// What the scenario counts: answers, deliveries, connections, cycles.
     pub(super) done: u64,
-    /// From when an event was due to its answer.
+    /// From when an event was due to its answer. Filled when tallies are added up, from the [`Series`]: one record for
+    /// each answer is enough.
     pub(super) latency: Histogram<u64>,
     /// From when a broadcast was due to the last of its deliveries.
     pub(super) last: Histogram<u64>,
@@ -73,7 +74,6 @@ impl Tally {
             return;
         }
         self.done += 1;
-        record(&mut self.latency, nanoseconds);
         self.series.record(nanoseconds, now);
     }
 
@@ -105,14 +105,14 @@ impl Tally {
 
     pub(super) fn add(&mut self, other: Self) {
         self.done += other.done;
-        for (mine, theirs) in [
-            (&mut self.latency, &other.latency),
-            (&mut self.last, &other.last),
-            (&mut self.connect, &other.connect),
-            (&mut self.lag, &other.lag),
-        ] {
+        for (mine, theirs) in
+            [(&mut self.last, &other.last), (&mut self.connect, &other.connect), (&mut self.lag, &other.lag)]
+        {
             // They resize themselves, so there is nothing that does not fit.
             let _ = mine.add(theirs);
+        }
+        for interval in &other.series.intervals {
+            let _ = self.latency.add(interval);
         }
         self.series.add(other.series);
         self.busy += other.busy;
@@ -141,12 +141,14 @@ fn histogram(digits: u8) -> Histogram<u64> {
 pub(super) struct Series {
     interval: u64,
     origin: u64,
+    /// When the last of the intervals ends.
+    end: u64,
     pub(super) intervals: Vec<Histogram<u64>>,
 }
 
 impl Series {
     fn new(interval: Duration) -> Self {
-        Self { interval: interval.as_nanos().max(1) as u64, origin: 0, intervals: Vec::new() }
+        Self { interval: interval.as_nanos().max(1) as u64, origin: 0, end: 0, intervals: Vec::new() }
     }
 
     pub(super) fn seconds(&self) -> f64 {
@@ -154,18 +156,19 @@ impl Series {
     }
 
     fn record(&mut self, value: u64, now: u64) {
-        let at = (now.saturating_sub(self.origin) / self.interval) as usize;
-        // A run that nobody ends keeps its last hour in one piece.
-        let at = at.min(MOST_INTERVALS);
-        while self.intervals.len() <= at {
-            self.intervals.push(histogram(2));
+        while now >= self.end && self.intervals.len() < MOST_INTERVALS {
+            self.intervals.push(histogram(3));
+            self.end = self.origin + self.interval * self.intervals.len() as u64;
         }
-        record(&mut self.intervals[at], value);
+        // A run that nobody ends keeps what comes at last in one piece.
+        if let Some(interval) = self.intervals.last_mut() {
+            record(interval, value);
+        }
     }
 
     fn add(&mut self, other: Self) {
         while self.intervals.len() < other.intervals.len() {
-            self.intervals.push(histogram(2));
+            self.intervals.push(histogram(3));
         }
         for (mine, theirs) in self.intervals.iter_mut().zip(&other.intervals) {
             let _ = mine.add(theirs);

@@ -142,7 +142,7 @@ pub(crate) struct Fanout {
 #[derive(Default)]
 pub(crate) struct Reading {
     next: u64,
-    /// When a slow connection was closed by the server, and how many messages it had got out of its buffers.
+    /// A slow connection's messages, which it reads in the end.
     slow_received: u64,
 }
 
