@@ -44,10 +44,11 @@ async function fenceOnceBack(world, from) {
 }
 
 for (const kind of KINDS) {
+  const flags = kind === "streams" ? ["--recovery", "60000"] : [];
   describe(`${kind}: ${MIXED.join(", ")}`, () => {
     it("loses nothing but what was said while Redis was away", { timeout: 60_000 }, async (t) => {
       const store = await redis({ keep: true });
-      const world = await cluster(MIXED, { redis: store, kind });
+      const world = await cluster(MIXED, { redis: store, kind, flags });
       try {
         const numbers = await record(world, async () => {
           await sleep(COUNT * EVERY / 4);
@@ -65,7 +66,7 @@ for (const kind of KINDS) {
     it("loses nothing but what was said while a server was cut off", { timeout: 60_000 }, async (t) => {
       const store = await redis({ keep: true });
       const gate = await door(store.port);
-      const world = await cluster(MIXED, { redis: store, kind, through: { c: gate } });
+      const world = await cluster(MIXED, { redis: store, kind, flags, through: { c: gate } });
       try {
         const numbers = await record(world, async () => {
           await sleep(COUNT * EVERY / 4);
@@ -84,7 +85,7 @@ for (const kind of KINDS) {
     it("is late and loses nothing when a server is held up", { timeout: 60_000 }, async (t) => {
       const store = await redis();
       const gate = await door(store.port);
-      const world = await cluster(MIXED, { redis: store, kind, through: { c: gate } });
+      const world = await cluster(MIXED, { redis: store, kind, flags, through: { c: gate } });
       try {
         const numbers = await record(world, async () => {
           await sleep(COUNT * EVERY / 4);

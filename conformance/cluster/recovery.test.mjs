@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { MIXED, cluster } from "../lib/cluster.mjs";
-import { next, oursOnly, reference, until } from "../lib/fixture.mjs";
+import { next, oursOnly, until } from "../lib/fixture.mjs";
 import { door, redis } from "../lib/redis.mjs";
 import { pack } from "../lib/values.mjs";
 
@@ -34,14 +34,14 @@ async function settle(world, gate, server, name = "traveller") {
 }
 
 /** Cuts the client, has every server say something, and lets the client come back to `to`. */
-async function cross(world, gate, person, to, { kill, meanwhile = () => {}, round = 1 } = {}) {
+async function cross(world, gate, person, to, { cut = () => {}, meanwhile = () => {}, without, round = 1 } = {}) {
   const id = person.socket.id;
   const gone = next(person.socket, "disconnect");
-  if (kill) kill.signal("SIGKILL");
+  await cut();
   gate.cut();
   await gone;
   person.take();
-  const there = world.nodes.filter((one) => one !== kill);
+  const there = world.nodes.filter((one) => one !== without);
   const expected = [];
   await meanwhile();
   for (const from of there) {
@@ -70,7 +70,7 @@ function same(person, { id, expected }) {
 
 const from = (index) => `${"abc"[index]} (${MIXED[index]})`;
 
-describe(`recovery on streams: ${MIXED.join(", ")}`, { skip: !reference && "the hall does not ask the log of its bus yet" }, () => {
+describe(`recovery on streams: ${MIXED.join(", ")}`, () => {
   for (const [left, found] of [[0, 2], [2, 0], [2, 2], [0, 1]]) {
     it(`left ${from(left)} and came back on ${from(found)}`, () => stage(MIXED, async (world, gate) => {
       const person = await settle(world, gate, world.nodes[left]);
@@ -117,8 +117,33 @@ describe(`recovery on streams: ${MIXED.join(", ")}`, { skip: !reference && "the 
     same(person, await cross(world, gate, person, world.nodes[2], { meanwhile }));
   }));
 
-  it("its server was killed", { skip: oursOnly }, () => stage(["ours", "node", "ours"], async (world, gate) => {
-    const person = await settle(world, gate, world.nodes[2]);
-    same(person, await cross(world, gate, person, world.nodes[0], { kill: world.nodes[2] }));
+  for (const [index, program] of [[2, MIXED[2]], [0, "node"]]) {
+    it(`the server that it left was killed meanwhile (${program})`, () => stage(MIXED, async (world, gate, store) => {
+      const left = world.nodes[index];
+      const person = await settle(world, gate, left);
+      const client = await store.client();
+      const meanwhile = async () => {
+        await until(async () => (await client.keys("sio:session:*")).length === 1, "its session in Redis");
+        left.signal("SIGKILL");
+        await left.exited;
+      };
+      same(person, await cross(world, gate, person, world.nodes[2 - index], { meanwhile, without: left }));
+      client.disconnect();
+    }));
+  }
+
+  it("its server went down in good order", { skip: oursOnly }, () => stage(MIXED, async (world, gate) => {
+    const left = world.nodes[2];
+    const person = await settle(world, gate, left);
+    same(person, await cross(world, gate, person, world.nodes[0], { cut: () => left.stop(), without: left }));
+  }));
+
+  it("its server was killed under it: a new socket, because nobody was left to write down the old one", () => stage(MIXED, async (world, gate) => {
+    const left = world.nodes[2];
+    const person = await settle(world, gate, left);
+    const { id } = await cross(world, gate, person, world.nodes[0], { cut: () => left.signal("SIGKILL"), without: left });
+    assert.equal(person.socket.recovered, false);
+    assert.notEqual(person.socket.id, id);
+    assert.deepEqual(person.missed.filter(([event]) => event !== "disconnect"), []);
   }));
 });

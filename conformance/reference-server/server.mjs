@@ -71,6 +71,8 @@ const http = createServer((request, response) => {
     }));
   } else if (request.url === "/log") {
     response.end(JSON.stringify(log));
+  } else if (request.url === "/readyz") {
+    response.end("ok");
   } else if (cluster && request.url === "/do") {
     cluster.serve(io, heard, request, response);
   } else {

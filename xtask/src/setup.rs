@@ -63,6 +63,14 @@ pub(crate) fn redis() -> Result<(), String> {
     if process::exists("redis-server") { Ok(()) } else { debian("redis-server", &["redis-server"]) }
 }
 
+/// Debian's `haproxy`, for servers behind a load balancer. It lies where only root looks for programs.
+pub(crate) fn haproxy() -> Result<(), String> {
+    if process::exists("haproxy") || Path::new("/usr/sbin/haproxy").is_file() {
+        return Ok(());
+    }
+    debian("haproxy", &["haproxy"])
+}
+
 /// Installs Debian packages. `what` is what they are needed for.
 pub(crate) fn debian(what: &str, packages: &[&str]) -> Result<(), String> {
     if !process::exists("apt-get") {

@@ -68,6 +68,7 @@ impl Service<Request<Incoming>> for Behind {
             Ok(match request.uri().path() {
                 "/stats" => Response::new(Body::new(it.stats())),
                 "/log" => Response::new(Body::new(it.log.to_json())),
+                "/readyz" => Response::new(Body::new("ok".to_owned())),
                 "/do" => {
                     let body = request.into_body().collect().await;
                     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
@@ -90,7 +91,8 @@ impl Service<Request<Incoming>> for Behind {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let behind = Behind::open(&Flags::read()?)?;
-    let doors = behind.server.layer().layer(behind);
+    let server = behind.server.clone();
+    let doors = server.layer().layer(behind);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("listening {}", listener.local_addr()?.port());
     std::io::stdout().flush()?;
@@ -111,6 +113,8 @@ async fn main() -> anyhow::Result<()> {
         let _ = tokio::io::stdin().read_to_end(&mut Vec::new()).await;
     };
     serve(listener, options, service, end).await;
+    // The others of a cluster are told, and sessions that may be taken up again elsewhere are left there.
+    server.close().await;
     // Reading standard input keeps a thread of the runtime busy that nothing can interrupt.
     std::process::exit(0)
 }

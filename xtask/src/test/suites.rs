@@ -123,7 +123,7 @@ fn protocol(options: &Options) -> Totals {
 }
 
 fn cluster(options: &Options) -> Totals {
-    if let Err(why) = setup::redis() {
+    if let Err(why) = setup::redis().and_then(|()| setup::haproxy()) {
         return Totals::broken(why);
     }
     node("cluster", options)
