@@ -32,12 +32,13 @@ impl Inbox {
         self.with(|receiver| receiver.message(message, asker));
     }
 
-    /// A message was read from the log. The server's own are handed in as well.
+    /// A message was read from the log. The server's own are handed in as well, in the order in which they were taken.
     pub fn logged(&self, message: Message, at: Position) {
         self.with(|receiver| receiver.logged(message, Some(at)));
     }
 
-    /// A message of this server was taken for the log and could not be written. Local clients have not seen it yet.
+    /// A message of this server was taken for the log and could not be written: here it is again, as it was. Local
+    /// clients have not seen it yet.
     pub fn unlogged(&self, message: Message) {
         self.with(|receiver| receiver.logged(message, None));
     }

@@ -10,6 +10,8 @@ use sockeye::cluster::{
     Asker, Body, Bus, BusError, BusFuture, Inbox, Log, Message, Missed, Peers, Position, Restored, Session,
     State,
 };
+use sockeye_proto::cluster::Limits;
+use sockeye_proto::cluster::streams::{self, Fields};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -72,6 +74,7 @@ struct End {
     carrying: bool,
     delay: Duration,
     dead: bool,
+    deaf: bool,
     cut: bool,
     twice: bool,
 }
@@ -123,10 +126,18 @@ impl TestBus {
     /// Puts a message on the bus that comes from nobody here: from an emitter, or from somebody with bad intentions.
     pub fn inject(&self, message: &Message) {
         let everybody: Vec<_> = self.wire().nodes.keys().cloned().collect();
+        let respelled = self.wire().logging.then(|| respelled(message)).flatten();
+        let message = respelled.as_ref().unwrap_or(message);
         let at = self.place(message);
         for name in everybody {
             self.send(&name, message, at.clone());
         }
+    }
+
+    /// The log has lost entries that a server has not read yet.
+    pub fn gap(&self) {
+        let inboxes: Vec<_> = self.wire().nodes.values().filter_map(|end| end.inbox.clone()).collect();
+        inboxes.iter().for_each(|inbox| inbox.gap(None));
     }
 
     fn wire(&self) -> MutexGuard<'_, Wire> {
@@ -159,7 +170,7 @@ impl TestBus {
         let mut wire = self.wire();
         let counting = wire.counting;
         let Some(end) = wire.nodes.get_mut(to) else { return };
-        if end.dead || end.cut || !end.namespaces.contains(&message.namespace) {
+        if end.dead || end.deaf || end.cut || !end.namespaces.contains(&message.namespace) {
             return;
         }
         let mut message = message.clone();
@@ -177,6 +188,13 @@ impl TestBus {
     fn end<R>(&self, name: &str, with: impl FnOnce(&mut End) -> R) -> R {
         with(self.wire().nodes.entry(name.into()).or_default())
     }
+}
+
+/// As it comes out of a Redis stream: the same, and not always in the same words.
+fn respelled(message: &Message) -> Option<Message> {
+    let fields = Fields::of(message, false).ok()?;
+    let pairs = fields.pairs().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    streams::decode(pairs, &Limits::default()).ok()?
 }
 
 /// Brings a server what waits for it, in order.
@@ -236,6 +254,11 @@ impl TestBusNode {
     pub fn cut(&self, cut: bool) {
         self.bus.end(&self.name, |end| end.cut = cut);
         self.state.send_replace(if cut { State::down("cut by the test") } else { State::Up });
+    }
+
+    /// Nothing arrives here, and nobody notices.
+    pub fn deaf(&self, deaf: bool) {
+        self.bus.end(&self.name, |end| end.deaf = deaf);
     }
 
     /// Everything arrives here twice.

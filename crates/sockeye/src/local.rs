@@ -130,5 +130,11 @@ impl Local for Here {
 
     fn gap(&self, namespace: Option<&str>) {
         tracing::warn!(namespace, "the log of the bus has gone on without us: clients have missed events");
+        let Some(core) = self.0.upgrade() else { return };
+        let places: Vec<_> = read(&core.namespaces).values().cloned().collect();
+        places
+            .iter()
+            .filter(|place| namespace.is_none_or(|name| *name == *place.name))
+            .for_each(|place| logged::gap(place));
     }
 }

@@ -141,19 +141,18 @@ pub(crate) fn came_back(core: &Core, place: &Place, message: Message, at: Option
     }
     turn(|| {
         let mut space = lock(&place.space);
-        let own = |flight: &Flight| matches!(flight, Flight::Event(event) if *event == message);
-        if let Some(flight) = space.flights.iter().position(own) {
-            space.flights.remove(flight);
-        }
+        space.landed(&message, at.is_some());
         space.send(core, place, &audience, payload.clone(), flags, at);
-        while let Some(Flight::Packet(..)) = space.flights.front() {
-            if let Some(Flight::Packet(socket, member, packet, flags)) = space.flights.pop_front()
-                && let Err(EmitError::Full) = socket.put(&member, packet, flags)
-            {
-                // Whoever sent it was told that it would go.
-                member.session.overflow();
-            }
-        }
+        space.release();
+    });
+}
+
+/// What was on its way may have been lost with what the log has lost.
+pub(crate) fn gap(place: &Place) {
+    turn(|| {
+        let mut space = lock(&place.space);
+        space.flights.retain(|flight| matches!(flight, Flight::Packet(..)));
+        space.release();
     });
 }
 
@@ -237,6 +236,30 @@ pub(crate) fn farewell(socket: &Socket, member: &Arc<Member>, then: impl FnOnce(
 }
 
 impl Space {
+    /// An event of ours is not on its way any more.
+    fn landed(&mut self, message: &Message, logged: bool) {
+        let same = |flight: &Flight| matches!(flight, Flight::Event(event) if event == message);
+        let at = self.flights.iter().position(same);
+        // It may have been spelled anew on its way. The log keeps our order, and what is given back is as it was, so then
+        // it is the first of them.
+        let first = || self.flights.iter().position(|flight| matches!(flight, Flight::Event(_)));
+        if let Some(at) = at.or_else(|| first().filter(|_| logged)) {
+            self.flights.remove(at);
+        }
+    }
+
+    /// Sends the packets that wait behind nothing.
+    fn release(&mut self) {
+        while let Some(Flight::Packet(..)) = self.flights.front() {
+            if let Some(Flight::Packet(socket, member, packet, flags)) = self.flights.pop_front()
+                && let Err(EmitError::Full) = socket.put(&member, packet, flags)
+            {
+                // Whoever sent it was told that it would go.
+                member.session.overflow();
+            }
+        }
+    }
+
     fn send(
         &mut self,
         core: &Core,

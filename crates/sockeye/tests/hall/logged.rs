@@ -202,6 +202,42 @@ async fn what_is_not_logged_does_not_overtake_what_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_back_in_other_words_is_known_again() {
+    let Pair { a, b, .. } = pair();
+    let (mut client, id, _) = join(&a).await;
+    let socket = a.of("/").socket(&id).unwrap();
+    // In a stream this is MessagePack, which knows no spaces and no escapes.
+    let text = r#"["binary", "\u0061", {"_placeholder":true,"num":0}]"#.to_owned();
+    let payload = Payload::from_parts(text, vec![bytes::Bytes::from_static(b"x")], true).unwrap();
+    a.to(&id).emit_payload(payload);
+    let call = tokio::spawn(socket.call::<u32>("then", ()).into_future());
+    let heard = client.hear().await;
+    assert!(heard.starts_with(r#"51-["binary","a",{"_placeholder":true,"num":0},"#), "{heard}");
+    client.hears("<x>").await;
+    client.hears(r#"20["then"]"#).await;
+    client.say("30[1]").await;
+    assert_eq!(call.await.unwrap(), Ok(1));
+    drop(b);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_log_has_lost_holds_nothing_up() {
+    let Pair { a, at_a, bus, .. } = pair();
+    let (mut client, id, _) = join(&a).await;
+    let socket = a.of("/").socket(&id).unwrap();
+    at_a.deaf(true);
+    socket.emit("lost", 1).unwrap();
+    let call = tokio::spawn(socket.call::<u32>("then", ()).into_future());
+    client.hears_nothing().await;
+    at_a.deaf(false);
+    bus.gap();
+    client.hears(r#"20["then"]"#).await;
+    client.say("30[1]").await;
+    assert_eq!(call.await.unwrap(), Ok(1));
+    assert_eq!(a.stats().cluster.gaps, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn last_words_are_heard() {
     let Pair { a, at_a, .. } = pair();
     let (mut client, id, _) = join(&a).await;
