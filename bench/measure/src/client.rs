@@ -20,16 +20,10 @@ impl Client {
         let socket = TcpSocket::new_v4()?;
         let last = u8::try_from(2 + index % 60)?;
         socket.bind(SocketAddr::from(([127, 0, 0, last], 0)))?;
-        let mut stream = socket.connect(server).await.context("connect")?;
+        let stream = socket.connect(server).await.context("connect")?;
         stream.set_nodelay(true)?;
-        let request = format!(
-            "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\n\
-             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-             {extra_headers}\r\n"
-        );
-        stream.write_all(request.as_bytes()).await?;
         let mut client = Self { stream, unread: Vec::new(), parsed: 0 };
-        client.skip_head().await?;
+        client.upgrade(server, "", extra_headers).await?;
         let open = client.text().await?;
         ensure!(open.starts_with(b"0{"), "no open packet: {}", String::from_utf8_lossy(&open));
         client.send("40").await?;
@@ -37,6 +31,55 @@ impl Client {
         ensure!(joined.starts_with(b"40{"), "not joined: {}", String::from_utf8_lossy(&joined));
         client.unread.shrink_to_fit();
         Ok(client)
+    }
+
+    /// The same by long-polling first, and then an upgrade, as browsers do.
+    pub(crate) async fn connect_upgrading(
+        server: SocketAddr,
+        index: usize,
+        extra_headers: &str,
+    ) -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        let last = u8::try_from(2 + index % 60)?;
+        socket.bind(SocketAddr::from(([127, 0, 0, last], 0)))?;
+        let mut polling = socket.connect(server).await.context("connect")?;
+        let head =
+            format!("/socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: {server}\r\n{extra_headers}");
+        let open = exchange(&mut polling, &format!("GET {head}\r\n")).await?;
+        let sid =
+            open.split("\"sid\":\"").nth(1).and_then(|rest| rest.split('"').next()).context("no sid")?;
+        let head = head.replace("polling HTTP", &format!("polling&sid={sid} HTTP"));
+        exchange(&mut polling, &format!("POST {head}Content-Length: 2\r\n\r\n40")).await?;
+        let joined = exchange(&mut polling, &format!("GET {head}\r\n")).await?;
+        ensure!(joined.contains("40{"), "not joined: {joined}");
+
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from(([127, 0, 0, last], 0)))?;
+        let stream = socket.connect(server).await.context("connect")?;
+        stream.set_nodelay(true)?;
+        let mut client = Self { stream, unread: Vec::new(), parsed: 0 };
+        client.upgrade(server, &format!("&sid={sid}"), extra_headers).await?;
+        client.send("2probe").await?;
+        let probed = client.text().await?;
+        ensure!(probed == b"3probe", "not probed: {}", String::from_utf8_lossy(&probed));
+        client.send("5").await?;
+        client.unread.shrink_to_fit();
+        Ok(client)
+    }
+
+    async fn upgrade(&mut self, server: SocketAddr, query: &str, extra_headers: &str) -> Result<()> {
+        let request = format!(
+            "GET /socket.io/?EIO=4&transport=websocket{query} HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             {extra_headers}\r\n"
+        );
+        self.stream.write_all(request.as_bytes()).await?;
+        self.skip_head().await
+    }
+
+    /// Gives the memory of what it has heard back.
+    pub(crate) fn rest(&mut self) {
+        self.unread.shrink_to_fit();
     }
 
     /// Sends one text frame.
@@ -113,6 +156,28 @@ impl Client {
             }
             self.fill().await?;
         }
+    }
+}
+
+/// One request over a connection that is kept, and the body of its answer.
+async fn exchange(stream: &mut TcpStream, request: &str) -> Result<String> {
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&answer);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            ensure!(head.starts_with("HTTP/1.1 200"), "refused: {head}");
+            let head = head.to_ascii_lowercase();
+            let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+            let length: usize = length.context("no length")?.parse()?;
+            if body.len() >= length {
+                return Ok(body.to_owned());
+            }
+        }
+        let mut chunk = [0; 4096];
+        let read = stream.read(&mut chunk).await?;
+        ensure!(read > 0, "the server ended the connection");
+        answer.extend_from_slice(&chunk[..read]);
     }
 }
 

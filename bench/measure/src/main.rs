@@ -1,9 +1,11 @@
-//! Measures a contract server (`bench/contract`, or anything that keeps the same contract) from outside.
+//! Measures a contract server (`bench/contract`, or anything that keeps the same contract) from outside; and a few
+//! things that can only be seen from inside, on a server in this process ([`inside`]).
 //!
 //! `cargo run --release -p measure -- all` prints one Markdown table row per figure. Each figure starts a server of
 //! its own, so that none inherits another's memory.
 
 mod client;
+mod inside;
 mod process;
 
 use std::path::PathBuf;
@@ -16,6 +18,9 @@ use clap::{Parser, Subcommand};
 use client::Client;
 use process::Server;
 use tokio::sync::Semaphore;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
 #[command(about = "Measures a Socket.IO server from outside: memory, processor time, order, loss")]
@@ -36,6 +41,33 @@ enum Figure {
         /// Send the request headers that a browser sends
         #[arg(long)]
         browser: bool,
+        /// Begin with long-polling and upgrade, as browsers do
+        #[arg(long)]
+        upgrade: bool,
+    },
+    /// Resident memory a minute after a broadcast of 60 KB to everybody, against before
+    Return {
+        #[arg(long, default_value_t = 10_000)]
+        connections: usize,
+    },
+    /// A broadcast to very many: one worker against two (a server in this process)
+    Cores {
+        #[arg(long, default_value_t = 10_000)]
+        clients: usize,
+        #[arg(long, default_value_t = 40)]
+        rounds: usize,
+    },
+    /// Two busy namespaces on two workers: do they slow each other (a server in this process)
+    Namespaces {
+        #[arg(long, default_value_t = 1000)]
+        clients: usize,
+        #[arg(long, default_value_t = 20)]
+        rounds: usize,
+    },
+    /// Resident memory per idle connection with permessage-deflate (a server in this process)
+    Compressed {
+        #[arg(long, default_value_t = 5000)]
+        connections: usize,
     },
     /// Processor time of the server per recipient of a broadcast
     Broadcast {
@@ -66,6 +98,12 @@ enum Figure {
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
+    match cli.figure {
+        Figure::Cores { clients, rounds } => return inside::cores(clients, rounds),
+        Figure::Namespaces { clients, rounds } => return inside::namespaces(clients, rounds),
+        Figure::Compressed { connections } => return inside::compressed(connections),
+        _ => {}
+    }
     let binary = match cli.server {
         Some(binary) => binary,
         None => std::env::current_exe()?.with_file_name("contract"),
@@ -79,17 +117,23 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match cli.figure {
-            Figure::Memory { connections, browser } => memory(start()?, connections, browser).await,
+            Figure::Memory { connections, browser, upgrade } => {
+                memory(start()?, connections, How { browser, upgrade }).await
+            }
+            Figure::Return { connections } => comes_back(start()?, connections).await,
             Figure::Broadcast { clients, bytes, rounds } => broadcast(start()?, clients, bytes, rounds).await,
             Figure::Burst { clients, broadcasts } => burst(start()?, clients, broadcasts).await,
             Figure::Pipeline { events, rounds } => pipeline(start()?, events, rounds).await,
             Figure::All => {
-                memory(start()?, 5000, false).await?;
-                memory(start()?, 5000, true).await?;
+                for (browser, upgrade) in [(false, false), (false, true), (true, false)] {
+                    memory(start()?, 5000, How { browser, upgrade }).await?;
+                }
+                comes_back(start()?, 8000).await?;
                 broadcast(start()?, 2000, 1024, 500).await?;
                 burst(start()?, 1000, 400).await?;
                 pipeline(start()?, 100, 100).await
             }
+            Figure::Cores { .. } | Figure::Namespaces { .. } | Figure::Compressed { .. } => Ok(()),
         }
     })
 }
@@ -100,24 +144,68 @@ const BROWSER_HEADERS: &str = "Origin: http://example.org\r\nPragma: no-cache\r\
     Cookie: session=0123456789abcdef0123456789abcdef; theme=dark; consent=all\r\n\
     Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
 
-async fn memory(server: Server, connections: usize, browser: bool) -> Result<()> {
-    let headers = if browser { BROWSER_HEADERS } else { "" };
+/// How clients come.
+#[derive(Clone, Copy, Default)]
+struct How {
+    /// With the request headers of a browser.
+    browser: bool,
+    /// By long-polling and an upgrade.
+    upgrade: bool,
+}
+
+async fn memory(server: Server, connections: usize, how: How) -> Result<()> {
     // From a server that has just started: what it makes once, for the first connection, is counted too.
     let base = server.resident()?;
-    let clients = connect(&server, connections, headers).await?;
+    let clients = connect(&server, connections, how).await?;
     settle(&server).await?;
     let grown = server.resident()?.saturating_sub(base);
     println!(
-        "| memory per idle WebSocket connection{} | {connections} connections | {:.2} KiB |",
-        if browser { ", browser's headers" } else { "" },
+        "| memory per idle WebSocket connection{}{} | {connections} connections | {:.2} KiB |",
+        if how.browser { ", browser's headers" } else { "" },
+        if how.upgrade { ", after an upgrade from polling" } else { "" },
         grown as f64 / connections as f64 / 1024.0
     );
     drop(clients);
     Ok(())
 }
 
+/// Does a large broadcast leave anything behind?
+async fn comes_back(server: Server, connections: usize) -> Result<()> {
+    let fresh = server.resident()?;
+    let mut clients = connect(&server, connections, How::default()).await?;
+    settle(&server).await?;
+    let before = server.resident()?;
+    let payload = "x".repeat(60_000);
+    clients[0].send(&format!(r#"42["publish","{payload}"]"#)).await?;
+    let mut hearing = tokio::task::JoinSet::new();
+    for mut client in clients {
+        hearing.spawn(async move {
+            let heard = client.text().await?;
+            ensure!(heard.len() > 60_000, "another event");
+            client.rest();
+            Ok(client)
+        });
+    }
+    let clients = hearing.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
+    let during = server.resident()?;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let after = server.resident()?;
+    let mib = |bytes: u64| bytes as f64 / 1024.0 / 1024.0;
+    println!(
+        "| memory a minute after 60 KB to all | {connections} connections | {:.1} to {:.1} MiB, {:+.1} % (right after {:.1}, \
+         fresh {:.1}) |",
+        mib(before),
+        mib(after),
+        (after as f64 / before as f64 - 1.0) * 100.0,
+        mib(during),
+        mib(fresh),
+    );
+    drop(clients);
+    Ok(())
+}
+
 async fn broadcast(server: Server, clients: usize, bytes: usize, rounds: usize) -> Result<()> {
-    let mut fleet = connect(&server, clients, "").await?;
+    let mut fleet = connect(&server, clients, How::default()).await?;
     let mut publisher = fleet.pop().context("no client")?;
     let received = Arc::new(AtomicUsize::new(0));
     let arrivals = Arc::new(Semaphore::new(0));
@@ -161,7 +249,7 @@ async fn broadcast(server: Server, clients: usize, bytes: usize, rounds: usize) 
 }
 
 async fn burst(server: Server, clients: usize, broadcasts: usize) -> Result<()> {
-    let mut fleet = connect(&server, clients, "").await?;
+    let mut fleet = connect(&server, clients, How::default()).await?;
     let mut publisher = fleet.pop().context("no client")?;
     let lost = Arc::new(AtomicUsize::new(0));
     let misplaced = Arc::new(AtomicUsize::new(0));
@@ -196,7 +284,7 @@ async fn burst(server: Server, clients: usize, broadcasts: usize) -> Result<()> 
 }
 
 async fn pipeline(server: Server, events: usize, rounds: usize) -> Result<()> {
-    let mut client = connect(&server, 1, "").await?.pop().context("no client")?;
+    let mut client = connect(&server, 1, How::default()).await?.pop().context("no client")?;
     let mut misplaced = 0;
     for round in 0..rounds {
         let id = |event: usize| round * events + event;
@@ -211,7 +299,8 @@ async fn pipeline(server: Server, events: usize, rounds: usize) -> Result<()> {
     Ok(())
 }
 
-async fn connect(server: &Server, count: usize, headers: &'static str) -> Result<Vec<Client>> {
+async fn connect(server: &Server, count: usize, how: How) -> Result<Vec<Client>> {
+    let headers = if how.browser { BROWSER_HEADERS } else { "" };
     let at_a_time = Arc::new(Semaphore::new(128));
     let mut joining = tokio::task::JoinSet::new();
     let address = server.address;
@@ -219,7 +308,11 @@ async fn connect(server: &Server, count: usize, headers: &'static str) -> Result
         let at_a_time = at_a_time.clone();
         joining.spawn(async move {
             let _permit = at_a_time.acquire_owned().await?;
-            Client::connect(address, index, headers).await
+            if how.upgrade {
+                Client::connect_upgrading(address, index, headers).await
+            } else {
+                Client::connect(address, index, headers).await
+            }
         });
     }
     let mut clients = Vec::with_capacity(count);

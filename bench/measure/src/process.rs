@@ -14,6 +14,17 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
 }
 
+/// Resident bytes of this process.
+pub(crate) fn own_resident() -> Result<u64> {
+    resident("self")
+}
+
+/// Processor time of this process, user and kernel.
+pub(crate) fn own_processor() -> Result<Duration> {
+    let (user, system) = processor("self")?;
+    Ok(user + system)
+}
+
 impl Server {
     pub(crate) fn start(binary: &Path) -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -36,23 +47,31 @@ impl Server {
 
     /// Resident bytes.
     pub(crate) fn resident(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-        let kib: u64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
-        Ok(kib * 1024)
+        resident(&self.child.id().to_string())
     }
 
     /// Processor time in user mode and in the kernel.
     pub(crate) fn processor(&self) -> Result<(Duration, Duration)> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let fields: Vec<&str> = stat.rsplit_once(')').context("stat")?.1.split_whitespace().collect();
-        let ticks = rustix::param::clock_ticks_per_second();
-        let time = |index: usize| -> Result<Duration> {
-            let count: u64 = fields.get(index).context("stat field")?.parse()?;
-            Ok(Duration::from_nanos(count * 1_000_000_000 / ticks))
-        };
-        Ok((time(11)?, time(12)?))
+        processor(&self.child.id().to_string())
     }
+}
+
+fn resident(process: &str) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+    let kib: u64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
+    Ok(kib * 1024)
+}
+
+fn processor(process: &str) -> Result<(Duration, Duration)> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let fields: Vec<&str> = stat.rsplit_once(')').context("stat")?.1.split_whitespace().collect();
+    let ticks = rustix::param::clock_ticks_per_second();
+    let time = |index: usize| -> Result<Duration> {
+        let count: u64 = fields.get(index).context("stat field")?.parse()?;
+        Ok(Duration::from_nanos(count * 1_000_000_000 / ticks))
+    };
+    Ok((time(11)?, time(12)?))
 }
 
 impl Drop for Server {
