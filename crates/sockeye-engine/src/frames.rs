@@ -4,6 +4,7 @@
 //! it, and compression, make new ones; compressed frames are shared as well where the peer's window allows it.
 
 use std::cell::RefCell;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use sockeye_proto::websocket::deflate::{self, Deflater, Direction};
@@ -104,7 +105,9 @@ impl Deflate {
         } else {
             message.packet()
         };
+        let compressed = &shared.common.counters.compressed;
         if let Some(own) = &mut self.own {
+            compressed.fetch_add(1, Relaxed);
             return own.frame(opcode, packet);
         }
         // Without context takeover every peer with the same window gets the same bytes. A broadcast comes here once
@@ -120,6 +123,7 @@ impl Deflate {
                     };
                     let mut deflater = deflater.unwrap_or_else(|| Deflater::new(self.direction, level));
                     let frame = deflater.frame(opcode, packet);
+                    compressed.fetch_add(1, Relaxed);
                     *last = Some(Squeezed { key, deflater, message: message.clone(), frame: frame.clone() });
                     frame
                 }

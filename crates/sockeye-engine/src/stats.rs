@@ -16,6 +16,7 @@ pub(crate) struct Counters {
     pub(crate) upgrades_failed: AtomicU64,
     pub(crate) volatile_dropped: AtomicU64,
     pub(crate) overflows: AtomicU64,
+    pub(crate) compressed: AtomicU64,
     pub(crate) rejected: [AtomicU64; Cause::ALL.len()],
     pub(crate) closed: [AtomicU64; reason::NAMES.len()],
 }
@@ -39,6 +40,7 @@ impl Counters {
             upgrades_failed: self.upgrades_failed.load(Relaxed),
             volatile_dropped: self.volatile_dropped.load(Relaxed),
             overflows: self.overflows.load(Relaxed),
+            compressed: self.compressed.load(Relaxed),
             rejected: Cause::ALL.map(|cause| (cause.name(), self.rejected[cause.index()].load(Relaxed))),
             closed: std::array::from_fn(|at| (reason::NAMES[at], self.closed[at].load(Relaxed))),
         }
@@ -65,6 +67,9 @@ pub struct Stats {
     pub volatile_dropped: u64,
     /// Batches refused because the outbox was full.
     pub overflows: u64,
+    /// Messages that were compressed for WebSockets. One that goes to many peers without context takeover is
+    /// compressed once for all of them.
+    pub compressed: u64,
     /// Requests refused, by cause.
     pub rejected: [(&'static str, u64); 23],
     /// Sessions closed, by reason.

@@ -316,6 +316,41 @@ fn inflate(payload: &[u8], inflater: &mut flate2::Decompress) -> Vec<u8> {
     out
 }
 
+/// Without context takeover a message is compressed once, whoever gets it, in a turn or not; with it, for each.
+#[tokio::test]
+async fn a_message_to_many_is_compressed_once() {
+    const PEERS: u64 = 8;
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    for takeover in [false, true] {
+        let setup = Setup::new().config(|config| {
+            config.deflate =
+                Some(DeflateOptions { server_no_context_takeover: !takeover, ..DeflateOptions::default() });
+        });
+        let mut server = setup.start().await;
+        let mut peers = Vec::new();
+        for _ in 0..PEERS {
+            let mut ws = Ws::connect(server.addr, WS, offer).await.unwrap();
+            ws.frame().await.unwrap();
+            peers.push((ws, server.opened().await));
+        }
+        for (round, in_turn) in [(1, true), (2, false), (3, true)] {
+            let message = Message::text(&format!("{round}: a long text, ").repeat(500));
+            let send = || peers.iter().for_each(|(_, session)| session.send_one(&message).unwrap());
+            if in_turn {
+                turn(send)
+            } else {
+                send()
+            }
+            for (ws, _) in &mut peers {
+                let frame = ws.frame().await.unwrap();
+                assert!(frame.first == 0xc1 && frame.payload.len() < 500);
+            }
+            let expected = if takeover { round * PEERS } else { round };
+            assert_eq!(server.engine.stats().compressed, expected, "takeover: {takeover}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn permessage_deflate() {
     let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
