@@ -51,6 +51,13 @@ impl Body {
         Body { bytes, undelivered }
     }
 
+    /// Its messages have reached the connection.
+    pub(crate) fn delivered(mut self) {
+        if let Some(messages) = self.undelivered.take() {
+            messages.delivered();
+        }
+    }
+
     /// The bytes.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes

@@ -10,9 +10,11 @@ use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::alarm::Alarm;
 use crate::common::{Alive, Common};
 use crate::config::FOR_EVER;
 use crate::mail::Command;
+use crate::reply;
 use crate::service::{Answer, Upgrade};
 use crate::stream::Stream;
 use crate::{Application, Body, Config, ConfigError, Peer, Reason, Stats};
@@ -126,9 +128,11 @@ impl<A: Application> Engine<A> {
         let mut stream = Stream::new(stream);
         let answer = self.answer(&request, None::<Body>, peer).await;
         let Answer { response, upgrade } = answer;
-        let head = head(&response, upgrade.is_some());
+        let mut out = Vec::new();
+        reply::head(&response, upgrade.is_none(), &mut out);
+        out.extend_from_slice(response.body().bytes());
         let write = async {
-            stream.write_all(&head).await?;
+            stream.write_all(&out).await?;
             stream.flush().await
         };
         if !matches!(timeout(HANDOVER, write).await, Ok(Ok(()))) {
@@ -143,7 +147,9 @@ impl<A: Application> Engine<A> {
     }
 
     fn upgraded(&self, upgrade: Upgrade, stream: Stream, early: Bytes) {
-        self.begin(upgrade, stream, early);
+        if let Some(task) = self.begin(upgrade, stream, early, Bytes::new(), Alarm::new()) {
+            tokio::spawn(task);
+        }
     }
 
     /// Goes down in order: new handshakes get 503, every session is closed after its outbox has been sent
@@ -200,24 +206,4 @@ impl<A: Application> Engine<A> {
     pub fn stats(&self) -> Stats {
         self.0.common.counters.snapshot()
     }
-}
-
-/// The answer as bytes, for a stream without an HTTP host.
-fn head(response: &Response<Body>, upgrade: bool) -> Vec<u8> {
-    let status = response.status();
-    let mut out =
-        format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or("")).into_bytes();
-    for (name, value) in response.headers() {
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
-    if !upgrade {
-        let length = response.body().bytes().len();
-        out.extend_from_slice(format!("connection: close\r\ncontent-length: {length}\r\n").as_bytes());
-    }
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(response.body().bytes());
-    out
 }

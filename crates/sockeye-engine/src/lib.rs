@@ -15,8 +15,9 @@
 //! | when and how bytes leave | `outbox.rs`, `turn.rs`; `frames.rs` for compression |
 //! | how many may come | `limits.rs` |
 //! | headers, cookies, origins, compression | `cors.rs`, `cookie.rs`, `compression.rs` |
-//! | our own accept loop | `serve.rs` |
+//! | our own accept loop | `serve.rs`; `door.rs` for what it answers without hyper, `head.rs` for what that is |
 
+mod alarm;
 mod application;
 mod body;
 mod common;
@@ -24,9 +25,11 @@ mod compression;
 mod config;
 mod cookie;
 mod cors;
+mod door;
 mod engine;
 mod frames;
 mod handshake;
+mod head;
 mod life;
 mod limits;
 mod mail;
@@ -38,6 +41,7 @@ mod queue;
 mod reason;
 mod refused;
 mod registry;
+mod reply;
 mod serve;
 mod service;
 mod session;

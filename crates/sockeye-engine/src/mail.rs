@@ -43,6 +43,8 @@ pub(crate) enum Command {
 
 /// A WebSocket that wants to take over.
 pub(crate) struct Candidate {
+    /// What has to be written before anything else. Only for sockets that may be written by anyone.
+    pub(crate) hello: Bytes,
     pub(crate) stream: Stream,
     pub(crate) early: Bytes,
     pub(crate) deflate: Option<deflate::Params>,

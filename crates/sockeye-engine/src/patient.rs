@@ -9,12 +9,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use crate::stream::Stream;
 
 pub(crate) struct Patient {
+    /// Read before by somebody else, and to be read once more.
+    early: Bytes,
     stream: Stream,
     patience: Duration,
     /// Set while the peer takes nothing.
@@ -22,12 +25,13 @@ pub(crate) struct Patient {
 }
 
 impl Patient {
-    pub(crate) fn new(stream: Stream, patience: Duration) -> Self {
-        Patient { stream, patience, timer: None }
+    pub(crate) fn new(early: Bytes, stream: Stream, patience: Duration) -> Self {
+        Patient { early, stream, patience, timer: None }
     }
 
-    pub(crate) fn into_inner(self) -> Stream {
-        self.stream
+    /// The connection, and what is still to be read before it.
+    pub(crate) fn into_inner(self) -> (Stream, Bytes) {
+        (self.stream, self.early)
     }
 
     /// Turns a wait that has lasted too long into an error.
@@ -44,7 +48,16 @@ impl Patient {
 
 impl AsyncRead for Patient {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+        let this = self.get_mut();
+        if this.early.is_empty() {
+            return Pin::new(&mut this.stream).poll_read(cx, buf);
+        }
+        buf.put_slice(&this.early.split_to(this.early.len().min(buf.remaining())));
+        if this.early.is_empty() {
+            // An empty rest would hold on to all of it.
+            this.early = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -1,16 +1,19 @@
 //! Our own accept loop: TCP or Unix sockets, optionally TLS, HTTP/1.1, with a limit on everything that a stranger can
 //! make us wait for or hold.
 //!
-//! It knows nothing of Engine.IO: it hands requests to a function, which may be an engine, a router, or both. It never
-//! exits because of what a client or the kernel did.
+//! It knows nothing of Engine.IO: [`serve`] hands requests to a function, which may be an engine, a router, or both;
+//! [`Engine::serve`](crate::Engine::serve) has a door of its own in front (`door.rs`). The loop never exits because of
+//! what a client or the kernel did.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -19,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::Peer;
@@ -51,14 +54,15 @@ impl From<UnixListener> for Listener {
 }
 
 impl Listener {
-    async fn accept(&self) -> io::Result<(Stream, Peer)> {
+    async fn accept(&self, local: Option<SocketAddr>) -> io::Result<(Stream, Peer)> {
         match self {
             Listener::Tcp(listener) => {
                 let (stream, remote) = listener.accept().await?;
                 // Small messages leave when they are written, not when the peer has acknowledged the last ones.
                 // A stream that refuses is dead already.
                 let _ = stream.set_nodelay(true);
-                let peer = Peer { remote: Some(remote), local: stream.local_addr().ok(), secure: false };
+                let local = local.or_else(|| stream.local_addr().ok());
+                let peer = Peer { remote: Some(remote), local, secure: false };
                 Ok((Stream::Tcp(stream), peer))
             }
             #[cfg(unix)]
@@ -66,6 +70,17 @@ impl Listener {
                 let (stream, _) = listener.accept().await?;
                 Ok((Stream::Unix(stream), Peer::default()))
             }
+        }
+    }
+
+    /// The address that all connections come to, if it is the same for all.
+    fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Listener::Tcp(listener) => {
+                listener.local_addr().ok().filter(|local| !local.ip().is_unspecified())
+            }
+            #[cfg(unix)]
+            Listener::Unix(_) => None,
         }
     }
 }
@@ -127,30 +142,61 @@ pub async fn serve<F, Fut, B>(
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let listener = listener.into();
     let options = Arc::new(options);
-    let places = Arc::new(Semaphore::new(options.max_connections.unwrap_or(Semaphore::MAX_PERMITS)));
-    // Dropping the sender tells every connection to finish; its `closed` tells us when all have.
-    let (stopping, stopped) = watch::channel(());
+    let settings = options.clone();
+    let receive = move |visit: Visit| {
+        let (options, service) = (settings.clone(), service.clone());
+        tokio::spawn(async move {
+            let Visit { stream, peer, mut stopping, place } = visit;
+            if let Some((stream, peer)) = encrypt(stream, peer, &options).await {
+                let service = move |request| service(request, peer);
+                hyper(Bytes::new(), stream, &options, service, &mut stopping).await;
+            }
+            drop(place);
+        });
+    };
+    accept(listener.into(), &options, receive, stop).await;
+}
+
+/// A connection that has just come.
+pub(crate) struct Visit {
+    pub(crate) stream: Stream,
+    pub(crate) peer: Peer,
+    /// Changes when the connection is to come to an end, and is closed when it is to end at once.
+    pub(crate) stopping: watch::Receiver<()>,
+    /// To be dropped when it is no HTTP connection any more.
+    pub(crate) place: Option<OwnedSemaphorePermit>,
+}
+
+/// Has every connection that comes received, until `stop` is done; then waits for them to end, for a while.
+pub(crate) async fn accept(
+    listener: Listener,
+    options: &ServeOptions,
+    receive: impl Fn(Visit),
+    stop: impl Future<Output = ()>,
+) {
+    let places = options.max_connections.map(|most| Arc::new(Semaphore::new(most)));
+    let local = listener.local();
+    // Dropping the sender tells every connection to end; its `closed` tells us when all have.
+    let (stop_all, stopping) = watch::channel(());
     let mut stop = pin!(stop);
     let mut pause = Duration::ZERO;
     loop {
-        let accept = async {
-            let place = places.clone().acquire_owned().await;
-            (place, listener.accept().await)
+        let next = async {
+            let place = match &places {
+                Some(places) => places.clone().acquire_owned().await.ok(),
+                None => None,
+            };
+            (place, listener.accept(local).await)
         };
         let (place, accepted) = tokio::select! {
             () = &mut stop => break,
-            accepted = accept => accepted,
+            next = next => next,
         };
         match accepted {
             Ok((stream, peer)) => {
                 pause = Duration::ZERO;
-                let connection = connection(stream, peer, options.clone(), service.clone(), stopped.clone());
-                tokio::spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
+                receive(Visit { stream, peer, stopping: stopping.clone(), place });
             }
             Err(error) if is_the_clients(&error) => {}
             // Out of descriptors or memory: trying again at once would spin, and others need what there is.
@@ -165,28 +211,26 @@ pub async fn serve<F, Fut, B>(
         }
     }
     drop(listener);
-    drop(stopped);
-    let _ = stopping.send(());
-    let _ = timeout(options.grace, stopping.closed()).await;
+    drop(stopping);
+    let _ = stop_all.send(());
+    let _ = timeout(options.grace, stop_all.closed()).await;
     // Whoever is left sees the sender go, and leaves at once.
 }
 
-/// One connection, up to its end or until it is a WebSocket.
-async fn connection<F, Fut, B>(
+/// Leaves a connection to hyper, up to its end or until it is a WebSocket. `early` is what has been read of it.
+pub(crate) async fn hyper<Fut, B>(
+    early: Bytes,
     stream: Stream,
-    peer: Peer,
-    options: Arc<ServeOptions>,
-    service: F,
-    mut stopping: watch::Receiver<()>,
+    options: &ServeOptions,
+    service: impl Fn(Request<Incoming>) -> Fut,
+    stopping: &mut watch::Receiver<()>,
 ) where
-    F: Fn(Request<Incoming>, Peer) -> Fut,
     Fut: Future<Output = Response<B>>,
     B: http_body::Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let Some((stream, peer)) = encrypt(stream, peer, &options).await else { return };
     let service = service_fn(move |request| {
-        let answer = service(request, peer);
+        let answer = service(request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
@@ -196,7 +240,7 @@ async fn connection<F, Fut, B>(
         .max_header_size(options.max_head)
         // Head and body as one piece: copying what a poll is answered with costs less than a vectored write does.
         .writev(false)
-        .serve_connection(TokioIo::new(Patient::new(stream, options.write_timeout)), service)
+        .serve_connection(TokioIo::new(Patient::new(early, stream, options.write_timeout)), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     // Errors are the client's: broken requests, resets, timeouts. They were answered where that was possible.
@@ -212,15 +256,16 @@ async fn connection<F, Fut, B>(
 }
 
 #[cfg(feature = "tls")]
-async fn encrypt(stream: Stream, peer: Peer, options: &ServeOptions) -> Option<(Stream, Peer)> {
+pub(crate) async fn encrypt(stream: Stream, peer: Peer, options: &ServeOptions) -> Option<(Stream, Peer)> {
     let Some(tls) = &options.tls else { return Some((stream, peer)) };
     let handshake = tokio_rustls::TlsAcceptor::from(tls.clone()).accept(stream);
-    let stream = timeout(options.tls_timeout, handshake).await.ok()?.ok()?;
+    // Large, and of no use to connections without it.
+    let stream = Box::pin(timeout(options.tls_timeout, handshake)).await.ok()?.ok()?;
     Some((Stream::Other(Box::new(stream)), Peer { secure: true, ..peer }))
 }
 
 #[cfg(not(feature = "tls"))]
-async fn encrypt(stream: Stream, peer: Peer, _: &ServeOptions) -> Option<(Stream, Peer)> {
+pub(crate) async fn encrypt(stream: Stream, peer: Peer, _: &ServeOptions) -> Option<(Stream, Peer)> {
     Some((stream, peer))
 }
 

@@ -20,6 +20,7 @@ use sockeye_proto::websocket::deflate::Params;
 use sockeye_proto::websocket::handshake::{self, Accept};
 use tokio::sync::oneshot;
 
+use crate::alarm::Alarm;
 use crate::body::Undelivered;
 use crate::config::Initial;
 use crate::cors::{self, Origins};
@@ -228,7 +229,7 @@ impl<A: Application> Engine<A> {
                 let (reply, answer) = oneshot::channel();
                 let form = Form::new(query.protocol, query.b64, jsonp.is_some());
                 let start = Start::Polling { polling: Polling::new(form, reply) };
-                let task = Task::open(&self.0.application, session.clone(), &handshake, start);
+                let task = Task::open(&self.0.application, session.clone(), &handshake, start, Alarm::new());
                 tokio::spawn(task);
                 let Ok(PollReply::Payload { payload, undelivered }) = answer.await else {
                     return Err(ConnectionError::SessionUnknown.into());
@@ -284,21 +285,32 @@ impl<A: Application> Engine<A> {
         Answer { response, upgrade: Some(Upgrade { deflate, b64: query.b64, session, handshake }) }
     }
 
-    /// The stream of a WebSocket is ours.
-    pub(crate) fn begin(&self, upgrade: Upgrade, stream: Stream, early: Bytes) {
+    /// The stream of a WebSocket is ours, or will be when `hello` is written. Gives the session's task, to be run, if
+    /// it opens one.
+    pub(crate) fn begin(
+        &self,
+        upgrade: Upgrade,
+        stream: Stream,
+        early: Bytes,
+        hello: Bytes,
+        alarm: Alarm,
+    ) -> Option<Task<A::Link>> {
         let Upgrade { deflate, b64, ref session, ref handshake } = upgrade;
-        let candidate = Box::new(Candidate { stream, early, deflate, b64 });
-        match handshake {
+        let candidate = Box::new(Candidate { hello, stream, early, deflate, b64 });
+        let task = match handshake {
             Some(handshake) => {
                 let start = Start::WebSocket(candidate);
-                let task = Task::open(&self.0.application, session.clone(), handshake, start);
-                tokio::spawn(task);
+                Some(Task::open(&self.0.application, session.clone(), handshake, start, alarm))
             }
-            None if session.0.is_alive() => session.0.command(Command::Candidate(candidate)),
-            None => {}
-        }
+            None if session.0.is_alive() => {
+                session.0.command(Command::Candidate(candidate));
+                None
+            }
+            None => None,
+        };
         // Held until here, so that a stream that never came takes its session along.
         upgrade.keep();
+        task
     }
 
     // ---- polling ------------------------------------------------------------------------------------------------
@@ -375,6 +387,11 @@ impl<A: Application> Engine<A> {
 }
 
 impl Upgrade {
+    /// Whether it opens a session.
+    pub(crate) fn opens(&self) -> bool {
+        self.handshake.is_some()
+    }
+
     /// The stream came: the session is the task's business now.
     fn keep(mut self) {
         self.handshake = None;

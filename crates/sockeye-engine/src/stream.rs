@@ -74,7 +74,13 @@ impl Stream {
         };
         // What our own accept loop makes.
         let upgraded = match upgraded.downcast::<TokioIo<Patient>>() {
-            Ok(parts) => return (parts.io.into_inner().into_inner(), parts.read_buf),
+            Ok(parts) => {
+                // What hyper has read of it came first.
+                let (stream, rest) = parts.io.into_inner().into_inner();
+                let early =
+                    if rest.is_empty() { parts.read_buf } else { [parts.read_buf, rest].concat().into() };
+                return (stream, early);
+            }
             Err(upgraded) => upgraded,
         };
         #[cfg(unix)]

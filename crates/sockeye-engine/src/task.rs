@@ -13,7 +13,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -21,8 +21,9 @@ use sockeye_proto::engine::{Fault, Lane, Session as Machine};
 use sockeye_proto::websocket::frame::{self, OpCode};
 use sockeye_proto::websocket::{Event, Reader, ReaderConfig, Role};
 use tokio::io::AsyncWrite as _;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
+use crate::alarm::Alarm;
 use crate::common::{Alive, Common};
 use crate::life::Life;
 use crate::mail::{Candidate, Command};
@@ -40,21 +41,19 @@ const BUDGET: usize = 256 * 1024;
 /// How much may wait for a candidate that does not read.
 const CANDIDATE_OUT: usize = 256;
 
-pin_project_lite::pin_project! {
-    /// See the module.
-    pub(crate) struct Task<L: Link> {
-        core: Core<L>,
-        // Whether the timer is set, and has not fired.
-        armed: bool,
-        alive: Alive,
-        #[pin]
-        sleep: Sleep,
-    }
+/// See the module.
+pub(crate) struct Task<L: Link> {
+    core: Core<L>,
+    pub(crate) alarm: Alarm,
+    _alive: Alive,
+}
 
-    impl<L: Link> PinnedDrop for Task<L> {
-        fn drop(this: Pin<&mut Self>) {
-            this.project().core.abandon();
-        }
+/// Nothing in it is pinned.
+impl<L: Link> Unpin for Task<L> {}
+
+impl<L: Link> Drop for Task<L> {
+    fn drop(&mut self) {
+        self.core.abandon();
     }
 }
 
@@ -99,6 +98,7 @@ impl<L: Link> Task<L> {
         session: Session,
         handshake: &std::sync::Arc<Handshake>,
         start: Start,
+        alarm: Alarm,
     ) -> Self {
         turn(|| {
             let common = session.0.common.clone();
@@ -117,19 +117,28 @@ impl<L: Link> Task<L> {
             common.counters.opened.fetch_add(1, Relaxed);
             let life = Life::new(session, machine, now, polling);
             let mut core = Core { life, socket: None, ending: Ending::Not };
-            if let Some(candidate) = candidate {
+            let mut hello = Bytes::new();
+            if let Some(mut candidate) = candidate {
+                hello = std::mem::take(&mut candidate.hello);
                 core.install(*candidate, None, &[]);
             }
             core.life.drain();
+            if !hello.is_empty() {
+                let shared = &core.life.session.0;
+                shared.lock().queue_first(shared, hello);
+            }
             let session = core.life.session.clone();
             match catch_unwind(AssertUnwindSafe(|| application.open(&session, handshake))) {
                 Ok(link) => core.life.link = Some(link),
                 Err(_) => {
                     tracing::error!("the application panicked while opening a session");
+                    // What the end drops must not be the hello.
+                    let shared = &core.life.session.0;
+                    shared.lock().flush(shared);
                     core.life.shut(Reason::ServerError, true);
                 }
             }
-            Task { core, armed: false, alive, sleep: tokio::time::sleep_until(now) }
+            Task { core, alarm, _alive: alive }
         })
     }
 }
@@ -137,22 +146,12 @@ impl<L: Link> Task<L> {
 impl<L: Link> Future for Task<L> {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Task { core, alarm, .. } = &mut *self;
         loop {
-            let Some(deadline) = turn(|| this.core.step(cx)) else { return Poll::Ready(()) };
-            // The timer is only ever moved forward: most deadlines move away with each message, and firing early
-            // does no harm.
-            let armed = this.sleep.deadline();
-            if !*this.armed || deadline < armed || armed <= this.core.life.now {
-                *this.armed = true;
-                this.sleep.as_mut().reset(deadline);
-                if this.sleep.as_mut().poll(cx).is_ready() {
-                    *this.armed = false;
-                    continue;
-                }
-            }
-            return Poll::Pending;
+            let Some(deadline) = turn(|| core.step(cx)) else { return Poll::Ready(()) };
+            // Most deadlines move away with each message, and firing early does no harm.
+            ready!(alarm.poll(deadline, core.life.now, cx));
         }
     }
 }
@@ -510,7 +509,7 @@ fn finds_close(reader: &mut Reader, mut input: &mut [u8]) -> bool {
 }
 
 /// Lends the thread's read buffer. Taken out while in use, so that a nested use gets one of its own.
-fn with_scratch<R>(f: impl FnOnce(&mut [u8]) -> R) -> R {
+pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut [u8]) -> R) -> R {
     thread_local! {
         static SCRATCH: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
     }

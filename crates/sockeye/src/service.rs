@@ -56,18 +56,8 @@ impl Server {
 
     /// The same with settings, TLS among them.
     pub async fn serve_with(&self, listener: impl Into<Listener>, options: ServeOptions) {
-        let server = self.clone();
-        let answer = move |request: Request<_>, peer: Peer| {
-            let server = server.clone();
-            async move {
-                if server.0.engine.wants(request.uri().path()) {
-                    server.0.engine.handle(request, peer).await
-                } else {
-                    not_found()
-                }
-            }
-        };
-        sockeye_engine::serve(listener, options, answer, self.closing()).await;
+        let others = |_, _| ready(not_found::<Body>());
+        self.0.engine.serve(listener, options, others, self.closing()).await;
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sockeye_engine::{
-    Application, Config, Engine, Flow, Handshake, Incoming, Link, Message, Reason, Refused, ServeOptions,
-    Session, Transport, serve,
+    Application, Body, Config, Engine, Flow, Handshake, Incoming, Link, Message, Peer, Reason, Refused,
+    ServeOptions, Session, Transport,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
@@ -178,13 +178,18 @@ impl Setup {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         server.addr = listener.local_addr().unwrap();
         let engine = server.engine.clone();
-        let service = move |request, peer| {
-            let engine = engine.clone();
-            async move { engine.handle(request, peer).await }
-        };
-        tokio::spawn(serve(listener, ServeOptions::default(), service, std::future::pending()));
+        tokio::spawn(async move {
+            engine.serve(listener, ServeOptions::default(), nothing, std::future::pending()).await;
+        });
         server
     }
+}
+
+/// What is served beside an engine: nothing.
+pub async fn nothing(_: http::Request<hyper::body::Incoming>, _: Peer) -> http::Response<Body> {
+    let mut response = http::Response::new(Body::empty());
+    *response.status_mut() = http::StatusCode::NOT_FOUND;
+    response
 }
 
 pub async fn start() -> Server {
