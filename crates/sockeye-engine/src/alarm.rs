@@ -20,6 +20,11 @@ impl Alarm {
         Alarm { sleep: Box::pin(tokio::time::sleep_until(Instant::now())), set: false }
     }
 
+    /// When it rings, if it is set; else a moment that has passed.
+    pub(crate) fn set_for(&self) -> Instant {
+        self.sleep.deadline()
+    }
+
     /// Ready when `deadline` has come; else the task is woken then, or before. Always called by the same task.
     pub(crate) fn poll(&mut self, deadline: Instant, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let set = self.sleep.deadline();

@@ -298,7 +298,10 @@ impl Wire {
             head.advance(of_head);
             body.advance(wrote - of_head);
         }
-        timeout(self.patience, self.stream.flush()).await??;
+        // Sockets have nothing to flush.
+        if let Stream::Other(stream) = &mut self.stream {
+            timeout(self.patience, stream.flush()).await??;
+        }
         response.into_body().delivered();
         Ok(())
     }

@@ -30,6 +30,7 @@ mod engine;
 mod frames;
 mod handshake;
 mod head;
+mod inside;
 mod life;
 mod limits;
 mod mail;

@@ -24,6 +24,7 @@ use tokio::io::AsyncWrite as _;
 
 use crate::common::Common;
 use crate::frames::{Encoder, Item, cost};
+use crate::inside::Enter;
 use crate::mail::{Command, Mail};
 use crate::queue::Queue;
 use crate::stream::WriteEnd;
@@ -72,6 +73,8 @@ pub(crate) struct Outbox {
     /// The task is gone: nobody is left to be told anything.
     orphaned: bool,
     mail: Option<Box<Mail>>,
+    /// Where a request may enter the session itself. Only on polling.
+    inside: Option<Arc<dyn Enter>>,
     encoder: Option<Box<Encoder>>,
 }
 
@@ -120,6 +123,7 @@ impl Shared {
                 broken: false,
                 orphaned: false,
                 mail: None,
+                inside: None,
                 encoder: None,
             }),
         }
@@ -298,6 +302,19 @@ impl Shared {
         outbox.wake();
     }
 
+    /// Does what a request asks here and now, if the session can be entered; else leaves it to the task.
+    pub(crate) fn command_here(&self, command: Command) {
+        let outbox = self.lock();
+        let (Some(inside), Some(waker)) = (outbox.inside.clone(), outbox.waker.clone()) else {
+            drop(outbox);
+            return self.command(command);
+        };
+        drop(outbox);
+        if let Err(command) = inside.enter(command, &waker) {
+            self.command(command);
+        }
+    }
+
     /// Asks the task to close. The first reason stays; an abort overrules an orderly close.
     pub(crate) fn close(&self, reason: Reason, abort: bool) {
         let mut outbox = self.lock();
@@ -412,6 +429,15 @@ impl Outbox {
         }
     }
 
+    /// Requests may enter the session from now on.
+    pub(crate) fn let_in(&mut self, inside: Arc<dyn Enter>) {
+        self.inside = Some(inside);
+    }
+
+    pub(crate) fn let_nobody_in(&mut self) {
+        self.inside = None;
+    }
+
     // ---- for the task -------------------------------------------------------------------------------------------
 
     /// What has come for the task since it last asked.
@@ -517,11 +543,11 @@ impl Outbox {
     }
 
     /// The session's task is gone: nobody is left to be woken.
-    pub(crate) fn orphan(&mut self, shared: &Shared) -> (Option<Waker>, Option<Box<Mail>>) {
+    pub(crate) fn orphan(&mut self, shared: &Shared) -> Left {
         self.retire(shared);
         self.orphaned = true;
         // To be dropped outside of the lock: a command may hold what takes it.
-        (self.waker.take(), self.mail.take())
+        (self.waker.take(), self.mail.take(), self.inside.take())
     }
 
     /// Takes as much out of the queue as one poll's answer holds.
@@ -724,6 +750,9 @@ impl Outbox {
         }
     }
 }
+
+/// What is left when the task is gone. To be dropped outside of the lock.
+pub(crate) type Left = (Option<Waker>, Option<Box<Mail>>, Option<Arc<dyn Enter>>);
 
 /// See [`Outbox::collect`].
 pub(crate) struct Collected {

@@ -317,7 +317,7 @@ impl<A: Application> Engine<A> {
 
     async fn poll(&self, parts: &Parts, session: Session) -> Result<Answer, Refused> {
         let (reply, answer) = oneshot::channel();
-        session.0.command(Command::Poll(reply));
+        session.0.command_here(Command::Poll(reply));
         match answer.await {
             Ok(PollReply::Payload { payload, undelivered }) => {
                 Ok(self.payload(parts, &session, payload, undelivered).into())

@@ -1,4 +1,5 @@
-//! The loop: one task owns one session, across its transports.
+//! The loop: one task owns one session, across its transports. While that is on polling, requests may enter it
+//! (`inside.rs`), one at a time.
 //!
 //! Each time it is woken it takes all that is waiting (commands from HTTP, pokes, bytes, time), feeds it to the rules
 //! in `sockeye-proto`, does what they ask, and leaves; what was sent meanwhile is written once, when the turn ends.
@@ -12,6 +13,7 @@ use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -25,6 +27,7 @@ use tokio::time::Instant;
 
 use crate::alarm::Alarm;
 use crate::common::{Alive, Common};
+use crate::inside::{Inside, Visited};
 use crate::life::Life;
 use crate::mail::{Candidate, Command};
 use crate::outbox::{Collected, Exit};
@@ -43,9 +46,20 @@ const CANDIDATE_OUT: usize = 256;
 
 /// See the module.
 pub(crate) struct Task<L: Link> {
-    core: Core<L>,
-    pub(crate) alarm: Alarm,
+    place: Place<L>,
+    alarm: Alarm,
     _alive: Alive,
+}
+
+/// Where the session is.
+#[allow(clippy::large_enum_variant, reason = "most of those that live long are here")]
+enum Place<L: Link> {
+    /// Here.
+    Here(Core<L>),
+    /// Where requests may enter it.
+    Inside(Arc<Inside<L>>),
+    /// Gone.
+    Nowhere,
 }
 
 /// Nothing in it is pinned.
@@ -53,11 +67,18 @@ impl<L: Link> Unpin for Task<L> {}
 
 impl<L: Link> Drop for Task<L> {
     fn drop(&mut self) {
-        self.core.abandon();
+        let core = match std::mem::replace(&mut self.place, Place::Nowhere) {
+            Place::Here(core) => Some(core),
+            Place::Inside(inside) => inside.leave(),
+            Place::Nowhere => None,
+        };
+        if let Some(mut core) = core {
+            core.abandon();
+        }
     }
 }
 
-struct Core<L: Link> {
+pub(crate) struct Core<L: Link> {
     life: Life<L>,
     socket: Option<Socket>,
     ending: Ending,
@@ -96,7 +117,7 @@ impl<L: Link> Task<L> {
     pub(crate) fn open<A: Application<Link = L>>(
         application: &A,
         session: Session,
-        handshake: &std::sync::Arc<Handshake>,
+        handshake: &Arc<Handshake>,
         start: Start,
         alarm: Alarm,
     ) -> Self {
@@ -138,7 +159,15 @@ impl<L: Link> Task<L> {
                     core.life.shut(Reason::ServerError, true);
                 }
             }
-            Task { core, alarm, _alive: alive }
+            let place = match core.socket {
+                Some(_) => Place::Here(core),
+                None => {
+                    let inside = Arc::new(Inside::new(core));
+                    session.0.lock().let_in(inside.clone());
+                    Place::Inside(inside)
+                }
+            };
+            Task { place, alarm, _alive: alive }
         })
     }
 }
@@ -147,18 +176,40 @@ impl<L: Link> Future for Task<L> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Task { core, alarm, .. } = &mut *self;
-        loop {
-            let Some(deadline) = turn(|| core.step(cx)) else { return Poll::Ready(()) };
-            // Most deadlines move away with each message, and firing early does no harm.
-            ready!(alarm.poll(deadline, core.life.now, cx));
+        let Task { place, alarm, .. } = &mut *self;
+        match place {
+            Place::Here(core) => run(core, alarm, cx),
+            Place::Inside(inside) => match inside.visit(alarm, cx) {
+                Visited::Done(done) => done,
+                Visited::Taken(core) => {
+                    core.life.session.0.lock().let_nobody_in();
+                    *place = Place::Here(core);
+                    // Somebody may have left it something just before.
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            },
+            Place::Nowhere => Poll::Ready(()),
         }
     }
 }
 
+/// Runs rounds until there is nothing to do before the alarm rings, or at all.
+pub(crate) fn run<L: Link>(core: &mut Core<L>, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<()> {
+    loop {
+        let Some(deadline) = turn(|| core.step(None, cx)) else { return Poll::Ready(()) };
+        // Most deadlines move away with each message, and firing early does no harm.
+        ready!(alarm.poll(deadline, core.life.now, cx));
+    }
+}
+
 impl<L: Link> Core<L> {
-    /// One round. Returns when the next is due at the latest, or `None` when all is over.
-    fn step(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
+    pub(crate) fn is_on_websocket(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    /// One round, with what somebody has brought. Returns when the next is due at the latest, or `None` when all is over.
+    pub(crate) fn step(&mut self, brought: Option<Command>, cx: &mut Context<'_>) -> Option<Instant> {
         let life = &mut self.life;
         life.now = Instant::now();
         let mut outbox = life.session.0.lock();
@@ -167,7 +218,7 @@ impl<L: Link> Core<L> {
         drop(outbox);
 
         let cut = commands.iter().any(|command| matches!(command, Command::Cut));
-        for command in commands {
+        for command in commands.into_iter().chain(brought) {
             self.life.command(command);
         }
         if cut {

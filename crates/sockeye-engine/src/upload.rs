@@ -1,6 +1,8 @@
 //! A POST: its body is read within limits of size and time, and handed to the session's task, which answers.
 
+use std::future::poll_fn;
 use std::pin::pin;
+use std::task::Poll;
 
 use bytes::{Buf, Bytes};
 use http::StatusCode;
@@ -40,7 +42,7 @@ impl<A: Application> Engine<A> {
         let mut guard = PostGuard { session: &session, open: true };
         let mut collect = pin!(collect(self.config(), headers, body));
         // Most bodies are there when their head is: then the session's task is woken once instead of twice.
-        let ready = std::future::poll_fn(|cx| std::task::Poll::Ready(collect.as_mut().poll(cx))).await;
+        let ready = poll_fn(|cx| Poll::Ready(collect.as_mut().poll(cx))).await;
         let refuse = |failure: PostFailure, mut guard: PostGuard<'_>| {
             guard.open = false;
             let (status, cause) = match failure {
@@ -60,17 +62,17 @@ impl<A: Application> Engine<A> {
             return Ok(refuse(PostFailure::InvalidContent, guard).into());
         }
         let pending = match ready {
-            std::task::Poll::Ready(Ok(bytes)) => {
+            Poll::Ready(Ok(bytes)) => {
                 let body = Some(self.body(&session, content, bytes));
-                session.0.command(Command::Post { body, reply });
+                session.0.command_here(Command::Post { body, reply });
                 guard.open = false;
                 false
             }
-            std::task::Poll::Ready(Err(failure)) => {
+            Poll::Ready(Err(failure)) => {
                 session.0.command(Command::Post { body: None, reply });
                 return Ok(refuse(failure, guard).into());
             }
-            std::task::Poll::Pending => {
+            Poll::Pending => {
                 session.0.command(Command::Post { body: None, reply });
                 true
             }
@@ -156,16 +158,23 @@ async fn collect<B: http_body::Body>(
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(PostFailure::TooLarge);
     }
-    let start = Instant::now();
+    let mut start = None;
     let mut body = pin!(body);
     let mut first = Bytes::new();
     let mut all = Vec::new();
     loop {
         let received = first.len() + all.len();
-        // Slow at first is fine; after five seconds there is a least rate.
-        let rate = Duration::from_secs_f64(received as f64 / f64::from(config.upload_rate.max(1)));
-        let deadline = start + (Duration::from_secs(5) + rate).min(config.upload_timeout);
-        let frame = timeout_at(deadline, body.frame()).await.map_err(|_| PostFailure::TooSlow)?;
+        let frame = match poll_fn(|cx| Poll::Ready(body.as_mut().poll_frame(cx))).await {
+            Poll::Ready(frame) => frame,
+            // The clock runs for bodies that are waited for only.
+            Poll::Pending => {
+                // Slow at first is fine; after five seconds there is a least rate.
+                let rate = Duration::from_secs_f64(received as f64 / f64::from(config.upload_rate.max(1)));
+                let patience = (Duration::from_secs(5) + rate).min(config.upload_timeout);
+                let deadline = *start.get_or_insert_with(Instant::now) + patience;
+                timeout_at(deadline, body.frame()).await.map_err(|_| PostFailure::TooSlow)?
+            }
+        };
         let Some(frame) = frame else { break };
         let Ok(frame) = frame else { return Err(PostFailure::Lost) };
         let Ok(mut data) = frame.into_data() else { continue };
