@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
-use http_body_util::BodyExt;
+use http_body::Frame;
 use sockeye_proto::engine::{BadRequest, ConnectionError, Content, jsonp};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, timeout_at};
@@ -164,19 +164,20 @@ async fn collect<B: http_body::Body>(
     let mut all = Vec::new();
     loop {
         let received = first.len() + all.len();
-        let frame = match poll_fn(|cx| Poll::Ready(body.as_mut().poll_frame(cx))).await {
+        // The clock runs for bodies that are waited for only.
+        let ready = poll_fn(|cx| Poll::Ready(next(body.as_mut().poll_frame(cx)))).await;
+        let frame = match ready {
             Poll::Ready(frame) => frame,
-            // The clock runs for bodies that are waited for only.
             Poll::Pending => {
                 // Slow at first is fine; after five seconds there is a least rate.
                 let rate = Duration::from_secs_f64(received as f64 / f64::from(config.upload_rate.max(1)));
                 let patience = (Duration::from_secs(5) + rate).min(config.upload_timeout);
                 let deadline = *start.get_or_insert_with(Instant::now) + patience;
-                timeout_at(deadline, body.frame()).await.map_err(|_| PostFailure::TooSlow)?
+                let frame = poll_fn(|cx| next(body.as_mut().poll_frame(cx)));
+                timeout_at(deadline, frame).await.map_err(|_| PostFailure::TooSlow)?
             }
         };
-        let Some(frame) = frame else { break };
-        let Ok(frame) = frame else { return Err(PostFailure::Lost) };
+        let Some(frame) = frame? else { break };
         let Ok(mut data) = frame.into_data() else { continue };
         if received + data.remaining() > limit {
             return Err(PostFailure::TooLarge);
@@ -190,4 +191,9 @@ async fn collect<B: http_body::Body>(
         }
     }
     Ok(if all.is_empty() { first } else { all.into() })
+}
+
+/// What a body says next. What went wrong with it is nobody's business.
+fn next<D, E>(frame: Poll<Option<Result<Frame<D>, E>>>) -> Poll<Result<Option<Frame<D>>, PostFailure>> {
+    frame.map(|frame| frame.transpose().map_err(|_| PostFailure::Lost))
 }
