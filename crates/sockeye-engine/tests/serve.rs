@@ -12,8 +12,18 @@ use tokio::sync::oneshot;
 
 const WS: &str = "/socket.io/?EIO=4&transport=websocket";
 
+/// Our two doors: plain requests answered by ourselves, or all by hyper.
+#[derive(Clone, Copy)]
+enum Door {
+    Ours,
+    Hypers,
+}
+
+const DOORS: [Door; 2] = [Door::Ours, Door::Hypers];
+
 /// Serves an engine as `options` say; the sender stops it.
 async fn started(
+    door: Door,
     setup: Setup,
     change: impl FnOnce(&mut ServeOptions),
 ) -> (Server, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
@@ -24,17 +34,29 @@ async fn started(
     change(&mut options);
     let (stop, stopped) = oneshot::channel::<()>();
     let engine = server.engine.clone();
-    let service = move |request, peer| {
-        let engine = engine.clone();
-        async move { engine.handle(request, peer).await }
+    let stop_here = async move { drop(stopped.await) };
+    let serving = match door {
+        Door::Ours => tokio::spawn(async move { engine.serve(listener, options, nothing, stop_here).await }),
+        Door::Hypers => {
+            let service = move |request, peer| {
+                let engine = engine.clone();
+                async move { engine.handle(request, peer).await }
+            };
+            tokio::spawn(serve(listener, options, service, stop_here))
+        }
     };
-    let serving = tokio::spawn(serve(listener, options, service, async move { drop(stopped.await) }));
     (server, stop, serving)
 }
 
 #[tokio::test]
 async fn stopping_lets_requests_finish() {
-    let (mut server, stop, serving) = started(Setup::new(), |_| {}).await;
+    for door in DOORS {
+        stopping_lets_requests_finish_at(door).await;
+    }
+}
+
+async fn stopping_lets_requests_finish_at(door: Door) {
+    let (mut server, stop, serving) = started(door, Setup::new(), |_| {}).await;
     let id = server.open_polling().await;
     let session = server.opened().await;
     let mut idle = server.http().await;
@@ -59,8 +81,14 @@ async fn stopping_lets_requests_finish() {
 
 #[tokio::test]
 async fn stopping_does_not_wait_for_ever() {
+    for door in DOORS {
+        stopping_does_not_wait_for_ever_at(door).await;
+    }
+}
+
+async fn stopping_does_not_wait_for_ever_at(door: Door) {
     let (server, stop, serving) =
-        started(Setup::new(), |options| options.grace = Duration::from_millis(50)).await;
+        started(door, Setup::new(), |options| options.grace = Duration::from_millis(50)).await;
     let id = server.open_polling().await;
     let mut waiting = server.http().await;
     waiting
@@ -73,8 +101,14 @@ async fn stopping_does_not_wait_for_ever() {
 
 #[tokio::test]
 async fn a_head_that_does_not_come_is_not_waited_for() {
+    for door in DOORS {
+        a_head_that_does_not_come_is_not_waited_for_at(door).await;
+    }
+}
+
+async fn a_head_that_does_not_come_is_not_waited_for_at(door: Door) {
     let (server, _stop, _) =
-        started(Setup::new(), |options| options.head_timeout = Duration::from_millis(100)).await;
+        started(door, Setup::new(), |options| options.head_timeout = Duration::from_millis(100)).await;
     let mut slow = Vec::new();
     for _ in 0..50 {
         let mut http = server.http().await;
@@ -89,7 +123,13 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
 
 #[tokio::test]
 async fn connections_have_a_bound() {
-    let (server, _stop, _) = started(Setup::new(), |options| options.max_connections = Some(2)).await;
+    for door in DOORS {
+        connections_have_a_bound_at(door).await;
+    }
+}
+
+async fn connections_have_a_bound_at(door: Door) {
+    let (server, _stop, _) = started(door, Setup::new(), |options| options.max_connections = Some(2)).await;
     let mut first = server.http().await;
     assert_eq!(first.get("/").await.status, 404);
     let mut second = server.http().await;
@@ -111,8 +151,14 @@ async fn connections_have_a_bound() {
 /// H2 for polling: whoever asks and does not read must not make us keep the answer.
 #[tokio::test]
 async fn an_answer_that_is_not_taken_is_given_up() {
+    for door in DOORS {
+        an_answer_that_is_not_taken_is_given_up_at(door).await;
+    }
+}
+
+async fn an_answer_that_is_not_taken_is_given_up_at(door: Door) {
     let (mut server, _stop, _) =
-        started(Setup::new(), |options| options.write_timeout = Duration::from_millis(300)).await;
+        started(door, Setup::new(), |options| options.write_timeout = Duration::from_millis(300)).await;
     let id = server.open_polling().await;
     let session = server.opened().await;
     // More than the kernel takes on behalf of a client that does not read.
@@ -246,8 +292,14 @@ mod tls {
 
     #[tokio::test]
     async fn websocket_over_tls() {
+        for door in DOORS {
+            websocket_over_tls_at(door).await;
+        }
+    }
+
+    async fn websocket_over_tls_at(door: Door) {
         let (mut server, _stop, _) =
-            started(Setup::new(), |options| options.tls = Some(server_config())).await;
+            started(door, Setup::new(), |options| options.tls = Some(server_config())).await;
         let mut ws = Ws::over(connect(&server).await, WS, "", &frame(0x81, b"4early")).await.unwrap();
         assert!(ws.text().await.starts_with("0{"));
         assert_eq!(ws.text().await, "4early");
@@ -276,7 +328,13 @@ mod tls {
 
     #[tokio::test]
     async fn a_handshake_that_does_not_come_is_not_waited_for() {
-        let (server, _stop, _) = started(Setup::new(), |options| {
+        for door in DOORS {
+            a_handshake_that_does_not_come_is_not_waited_for_at(door).await;
+        }
+    }
+
+    async fn a_handshake_that_does_not_come_is_not_waited_for_at(door: Door) {
+        let (server, _stop, _) = started(door, Setup::new(), |options| {
             options.tls = Some(server_config());
             options.tls_timeout = Duration::from_millis(100);
         })
