@@ -70,5 +70,7 @@ pub use session::{SendError, Session};
 pub use stats::Stats;
 pub use turn::turn;
 
+/// The body of a request, as hyper brings it.
+pub use hyper::body::Incoming as RequestBody;
 pub use sockeye_proto::engine::{Message, Protocol, Transport};
 pub use sockeye_proto::websocket::deflate::Options as DeflateOptions;

@@ -24,7 +24,7 @@ use axum::body::Body;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use http::{Request, Response, StatusCode};
-use sockeye::engine::{self, DeflateOptions};
+use sockeye::engine::DeflateOptions;
 use sockeye::{ConnectionStateRecovery, Cors, Origins, Peer, ServeOptions, Server};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -53,15 +53,15 @@ pub async fn run(config: Config) -> Result<(), StartError> {
 
     let (stop, stopped) = oneshot::channel::<()>();
     let draining = Arc::new(AtomicBool::new(false));
-    let serving = tokio::spawn(engine::serve(
-        listener,
-        options,
-        answer(router(&io, config.serves_demo(), draining.clone())),
-        async {
+    let others = answer(router(&io, config.serves_demo(), draining.clone()));
+    let server = io.clone();
+    let serving = tokio::spawn(async move {
+        let stop = async {
             // An error means that the sender is gone, which is a reason to stop as well.
             let _ = stopped.await;
-        },
-    ));
+        };
+        server.serve_beside(listener, options, others, stop).await;
+    });
 
     signals.next().await;
     draining.store(true, Ordering::Relaxed);
@@ -144,7 +144,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     })
 }
 
-/// Everything that is not Socket.IO, with Socket.IO in front.
+/// Everything that is not Socket.IO.
 fn router(io: &Server, demo: bool, draining: Arc<AtomicBool>) -> Router {
     let cluster = io.cluster_state();
     let ready = move || async move {
@@ -158,24 +158,22 @@ fn router(io: &Server, demo: bool, draining: Arc<AtomicBool>) -> Router {
         (status, format!("{word}\n{}", cluster.unwrap_or_default()))
     };
     let router = Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready));
-    let router = if demo {
+    if demo {
         router.fallback(|request: Request<Body>| async move {
             assets::demo_page(request.uri().path(), request.method(), request.headers())
         })
     } else {
         router.fallback(|| async { (StatusCode::NOT_FOUND, "not found\n").into_response() })
-    };
-    router.layer(io.layer())
+    }
 }
 
-/// Hands a request to the router, with the peer where the layer looks for it.
+/// Hands a request to the router.
 fn answer<B>(router: Router) -> impl Fn(Request<B>, Peer) -> Answer + Clone + Send + Sync + 'static
 where
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<axum::BoxError>,
 {
-    move |mut request, peer| {
-        request.extensions_mut().insert(peer);
+    move |request: Request<B>, _| {
         let mut router = router.clone();
         Box::pin(async move {
             match router.call(request.map(Body::new)).await {

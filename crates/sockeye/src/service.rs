@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use sockeye_engine::{Body, Listener, Peer, ServeOptions};
+use sockeye_engine::{Body, Listener, Peer, RequestBody, ServeOptions};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -56,8 +56,35 @@ impl Server {
 
     /// The same with settings, TLS among them.
     pub async fn serve_with(&self, listener: impl Into<Listener>, options: ServeOptions) {
-        let others = |_, _| ready(not_found::<Body>());
-        self.0.engine.serve(listener, options, others, self.closing()).await;
+        self.serve_beside(listener, options, |_, _| ready(not_found::<Body>()), self.closing()).await;
+    }
+
+    /// Serves a listener until `stop` is done, and hands requests for other paths to `others`: a router, for example. The
+    /// server's own requests never get there, and cost less than behind a [`layer`](Self::layer) of that router.
+    ///
+    /// ```no_run
+    /// use sockeye::engine::Body;
+    ///
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// let io = sockeye::Server::builder().build()?;
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    /// let hello = |_, _| async { http::Response::new(Body::new("hello")) };
+    /// io.serve_beside(listener, Default::default(), hello, std::future::pending()).await;
+    /// # Ok(()) }
+    /// ```
+    pub async fn serve_beside<F, Fut, B>(
+        &self,
+        listener: impl Into<Listener>,
+        options: ServeOptions,
+        others: F,
+        stop: impl Future<Output = ()>,
+    ) where
+        F: Fn(Request<RequestBody>, Peer) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Response<B>> + Send + 'static,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.0.engine.serve(listener, options, others, stop).await;
     }
 }
 
