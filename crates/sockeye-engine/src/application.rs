@@ -29,7 +29,7 @@ pub trait Application: Send + Sync + 'static {
 /// The application's end of one session. Owned by the session's task, so nothing in it needs a lock.
 ///
 /// On polling, a method may be called in the task of the request that brought what it is about, never in two at once.
-/// Every method runs inside a turn (see [`turn`](crate::turn)) and must not block. A panic in one closes
+/// Every method runs inside a turn (see [`turn`](crate::turn())) and must not block. A panic in one closes
 /// this session with [`Reason::ServerError`] and touches no other.
 pub trait Link: Send + 'static {
     /// An application message arrived. They come in order, one at a time.
