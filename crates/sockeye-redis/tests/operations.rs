@@ -174,7 +174,7 @@ async fn joining_leaving_finding_disconnecting() {
         let io = three.io(0).clone();
         let there = three.io(1).of("/").socket(&three.id(1)).unwrap();
         there.set_info("info").unwrap();
-        io.to(&three.id(1)).sockets_join(["r", "s"]);
+        io.to(three.id(1)).sockets_join(["r", "s"]);
         until(|| async { there.is_in("r") && there.is_in("s") }).await;
         let found = io.fetch_sockets().await.unwrap();
         let ids: HashSet<_> = found.iter().map(|socket| socket.id().to_owned()).collect();
