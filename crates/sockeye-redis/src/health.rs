@@ -61,30 +61,21 @@ impl Health {
     fn set(&self, at: usize, state: State) {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(part) = parts.get_mut(at) {
-            // What it was down for first is what an operator wants to know, and since when.
-            if !(matches!(part, State::Down { .. }) && matches!(state, State::Down { .. })) {
-                *part = state;
-            }
+            *part = state;
         }
-        let whole = match parts.iter().find(|part| matches!(part, State::Down { .. })) {
+        let down = parts.iter().find(|part| matches!(part, State::Down { .. }));
+        let whole = match down {
             Some(down) => down.clone(),
             None if parts.iter().all(State::is_up) => State::Up,
             None => State::Connecting,
         };
-        let place = &self.place;
         self.whole.send_if_modified(|now| {
-            if *now == State::Closed || *now == whole {
+            // What it was lost for first is what an operator wants to know, and since when: the rest follows from it.
+            let still = matches!((&*now, &whole), (State::Down { .. }, State::Down { .. }));
+            if *now == State::Closed || *now == whole || still {
                 return false;
             }
-            match (&*now, &whole) {
-                (State::Down { .. }, State::Down { .. }) => {}
-                (_, State::Down { cause, .. }) => {
-                    tracing::warn!(redis = place, %cause, "Redis is lost; local clients are served on");
-                }
-                (State::Down { .. }, State::Up) => tracing::warn!(redis = place, "Redis is back"),
-                (_, State::Up) => tracing::info!(redis = place, "joined the cluster"),
-                _ => {}
-            }
+            tracing::debug!(redis = self.place, state = ?whole, "the connections have changed");
             *now = whole;
             true
         });
@@ -103,7 +94,9 @@ impl Part {
     }
 
     pub(crate) fn down(&self, cause: &redis::RedisError) {
-        self.health.set(self.at, State::down(cause.to_string()));
+        let cause = cause.to_string();
+        // So the library marks what is an error of ours.
+        self.health.set(self.at, State::down(cause.strip_suffix(" - Client").unwrap_or(&cause)));
     }
 }
 
@@ -123,11 +116,12 @@ mod tests {
         assert_eq!(state(), State::Up);
         one.down(&lost("first"));
         let first = state();
+        assert!(matches!(&first, State::Down { cause, .. } if **cause == *"first"), "{first:?}");
         one.down(&lost("second"));
         assert_eq!(state(), first, "the first cause stays");
         other.down(&lost("third"));
         one.up();
-        assert!(matches!(state(), State::Down { cause, .. } if cause.contains("third")));
+        assert_eq!(state(), first, "as long as anything is down");
         other.up();
         assert!(state().is_up());
         health.close();

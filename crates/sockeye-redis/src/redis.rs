@@ -178,9 +178,7 @@ fn sentinels_user(query: &str) -> Result<String, UrlError> {
 
 /// One server, spoken to in our way.
 fn info(url: &str) -> Result<ConnectionInfo, UrlError> {
-    // Redis says why, and never repeats the URL; but its details might.
-    let info =
-        url.into_connection_info().map_err(|error| UrlError(error.category().to_owned() + why(&error)))?;
+    let info = url.into_connection_info().map_err(|error| UrlError(why(&error).to_owned()))?;
     let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(
         TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5)),
     );
@@ -192,12 +190,15 @@ fn info(url: &str) -> Result<ConnectionInfo, UrlError> {
     Ok(info.set_tcp_settings(tcp).set_redis_settings(settings))
 }
 
+/// In words of ours: those of the library may repeat the URL.
 fn why(error: &redis::RedisError) -> &'static str {
     match error.to_string() {
-        text if text.contains("did not parse") => ", or its parts are not where they belong",
-        text if text.contains("database") => ": what follows the host is not the number of a database",
-        text if text.contains("TLS") => ": this program was built without TLS",
-        _ => "",
+        text if text.contains("did not parse") => {
+            "its scheme is unknown, or its parts are not where they belong"
+        }
+        text if text.contains("database") => "what follows the host is not the number of a database",
+        text if text.contains("TLS") => "this program was built without TLS",
+        _ => "it has something that is not understood",
     }
 }
 
