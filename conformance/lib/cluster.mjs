@@ -37,9 +37,9 @@ export async function node(program, name, { redis, kind, flags = [] }) {
 
 /**
  * Servers `a`, `b`, `c`… on one Redis; resolves when each counts them all. `through` names those who reach Redis
- * through a door of their own.
+ * through a door of their own; `count` is how many there are with those who were there before.
  */
-export async function cluster(programs, { through = {}, ...options }) {
+export async function cluster(programs, { through = {}, count = programs.length, ...options }) {
   const names = [..."abcdef"].slice(0, programs.length);
   const nodes = await Promise.all(names.map((name, index) => node(programs[index], name, { ...options, redis: through[name] ?? options.redis })));
   const people = [];
@@ -71,7 +71,7 @@ export async function cluster(programs, { through = {}, ...options }) {
     },
   };
   try {
-    await whole.counted();
+    await whole.counted(count);
     return whole;
   } catch (error) {
     await whole.end();
