@@ -2,7 +2,8 @@
 //!
 //! Up: each client counts, with `retries`; the server checks that no number is missing and that doubles come only right
 //! behind themselves. Down: the server counts to each client; a client that was recovered checks that nothing is
-//! missing. At the end every number has to be acknowledged, and the memory must not have grown after the first third.
+//! missing. At the end every number has to be acknowledged, and (in nine minutes or more) the
+//! memory must not have grown after the first third.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -33,6 +34,9 @@ struct Options {
     #[arg(long, default_value_t = 10)]
     hold: u64,
 }
+
+/// Two minutes that are kept, and one until what is older goes.
+const FILLING: u64 = 180;
 
 /// What went by, and what went wrong.
 #[derive(Default)]
@@ -107,8 +111,13 @@ async fn main() -> Result<()> {
     println!("{}", tally.line(begin));
     let wrong = tally.wrong.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
-    ensure!(late < early * 1.25 + 16.0, "memory grew from {early:.1} MiB to {late:.1} MiB");
     println!("nothing lost; memory {early:.1} MiB in the first third, {late:.1} MiB at the end");
+    // The server's log of what could be recovered fills for its first three minutes: before that, growth says nothing.
+    if options.seconds >= 3 * FILLING {
+        ensure!(late < early * 1.1 + 8.0, "memory grew from {early:.1} MiB to {late:.1} MiB");
+    } else {
+        println!("memory is not judged in less than {} s", 3 * FILLING);
+    }
     Ok(())
 }
 
