@@ -1,5 +1,8 @@
 //! The second example of README.md, word for word, and what stands around it.
 
+#[cfg(test)]
+mod cluster;
+
 use serde::{Deserialize, Serialize};
 use sockeye::{BuildError, Event, Refusal, Server, Socket, State};
 

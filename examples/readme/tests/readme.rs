@@ -9,6 +9,7 @@ fn the_examples_are_these_files_word_for_word() {
         include_str!("../src/main.rs"),
         include_str!("../src/lib.rs"),
         include_str!("../../client/src/main.rs"),
+        include_str!("../src/cluster.rs"),
     ];
     assert_eq!(shown.len(), compiled.len(), "every example has its file");
     for (shown, compiled) in shown.iter().zip(compiled) {

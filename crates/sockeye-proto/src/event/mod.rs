@@ -28,7 +28,7 @@ pub use words::{Ack, Data, EventName, RawArgs};
 /// Derive it. The type is then sent with `emit_event` and `call_event`, and is itself an argument of handlers,
 /// registered under its name by `.on_event(handler)`.
 ///
-/// ```ignore
+/// ```text
 /// use serde::{Deserialize, Serialize};
 /// use sockeye::Event; // or sockeye_client::Event
 ///
